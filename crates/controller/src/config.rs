@@ -1,0 +1,54 @@
+//! What the controller is told: plain values, parsed from kuryr.conf by the executable.
+
+use std::time::Duration;
+
+/// Settings of the controller.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Identity of this Kubernetes cluster in the cloud (`[kuryr] cluster_name`): part of every tag. Two clusters that share
+    /// a project must differ.
+    pub cluster: String,
+    /// `[neutron_defaults] resource_tags`: further tags for what we create.
+    pub resource_tags: Vec<String>,
+    /// Where pods' ports go.
+    pub placement: Placement,
+    /// `[neutron_defaults] ovs_bridge`: the integration bridge where ports do not name one.
+    pub ovs_bridge: Option<String>,
+    /// `[kubernetes] use_events`: whether to tell users by Kubernetes Events.
+    pub use_events: bool,
+    /// How many pods are worked on at once.
+    pub concurrency: usize,
+    /// How often waiting ports are asked for their status, in one call for all.
+    pub activation_interval: Duration,
+    /// How often all our ports are listed, to find what was changed or left behind.
+    pub drift_interval: Duration,
+    /// Seed of jitter.
+    pub seed: u64,
+}
+
+/// Where pods' ports go: `[neutron_defaults]`.
+#[derive(Clone, Debug, Default)]
+pub struct Placement {
+    /// `project`: project id.
+    pub project: String,
+    /// `pod_subnet`: subnet ids in one network; two (an IPv4 and an IPv6 one) make pods dual-stack.
+    pub pod_subnets: Vec<String>,
+    /// `pod_security_groups`: security group ids.
+    pub pod_security_groups: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: "kubernetes".to_owned(),
+            resource_tags: Vec::new(),
+            placement: Placement::default(),
+            ovs_bridge: None,
+            use_events: true,
+            concurrency: 64,
+            activation_interval: Duration::from_millis(500),
+            drift_interval: Duration::from_secs(60),
+            seed: 0,
+        }
+    }
+}

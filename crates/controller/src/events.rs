@@ -1,0 +1,59 @@
+//! What users see with `kubectl describe`: one Event when the reason changes, not one per attempt.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kuryr_api::names;
+
+use crate::cache::Key;
+use crate::trouble::Trouble;
+
+/// An Event is not worth waiting longer for.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// Kubernetes takes notes of at most 1 kB.
+const LONGEST_NOTE: usize = 1000;
+
+/// Tells users about trouble.
+pub(crate) struct Events {
+    recorder: Option<Recorder>,
+    /// What each object was told last.
+    told: Mutex<HashMap<Key, &'static str>>,
+}
+
+impl Events {
+    pub(crate) fn new(kube: kube::Client, enabled: bool) -> Self {
+        let reporter = Reporter { controller: names::COMPONENT.to_owned(), instance: None };
+        Self { recorder: enabled.then(|| Recorder::new(kube, reporter)), told: Mutex::default() }
+    }
+
+    /// A warning, unless the same was said last.
+    pub(crate) async fn warn(&self, key: &Key, about: &ObjectReference, trouble: &Trouble) {
+        let Some(recorder) = &self.recorder else { return };
+        let previous = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), trouble.reason);
+        if previous == Some(trouble.reason) {
+            return;
+        }
+        let mut note = trouble.message.clone();
+        note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+        let event = Event {
+            type_: EventType::Warning,
+            reason: trouble.reason.to_owned(),
+            note: Some(note),
+            action: "Connect".to_owned(),
+            secondary: None,
+        };
+        match tokio::time::timeout(DEADLINE, recorder.publish(&event, about)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%key, %error, "Event not written"),
+            Err(_) => tracing::debug!(%key, "Event not written: no answer"),
+        }
+    }
+
+    /// The object is well again: the next trouble is news.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}

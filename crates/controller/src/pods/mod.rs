@@ -1,0 +1,275 @@
+//! Pods: Pod → KuryrPort → Neutron port, and back.
+//!
+//! ```text
+//! observed   Pod, KuryrPort (caches), Neutron ports (index)      what is there
+//! desired    nothing | connected | released                      what should be           pure
+//! plan       the next step, with a reason                        how to get there         pure
+//! apply      that step                                           the only one that writes
+//! ```
+//!
+//! Watched: Pods, KuryrPorts. Written: KuryrPorts, Neutron ports, Events on Pods; of a Pod itself only the finalizer
+//! kuryr-kubernetes left on it is removed.
+
+mod activation;
+mod apply;
+mod condition;
+mod desired;
+mod index;
+mod leftovers;
+mod observed;
+mod plan;
+mod vif;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
+use kube::Api;
+use kube::runtime::watcher;
+use kuryr_api::crd::{KuryrPort, KuryrPortStatus};
+use kuryr_api::names;
+use kuryr_openstack::Cloud;
+use kuryr_openstack::network::Port;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Cache, Key};
+use crate::config::Config;
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::placement::Placement;
+use crate::trouble::Trouble;
+use crate::work::{Queue, Verdict};
+use activation::Activation;
+use desired::Desired;
+use index::PortIndex;
+use observed::{Observed, PodFacts};
+use plan::{Next, Report};
+
+#[cfg(test)]
+mod tests;
+
+/// A port that is not active for so long is worth a word to the pod's owner.
+const ACTIVATION_PATIENCE: Duration = Duration::from_secs(90);
+/// No pod needs more steps than this in one look; more means that two sides undo each other's work.
+const STEPS_PER_LOOK: usize = 16;
+/// How often what only people can mend is looked at again.
+const REPORTED_AGAIN: Duration = Duration::from_secs(60);
+
+/// What marks our ports in Neutron, besides `device_owner`.
+pub(crate) struct Marks {
+    /// The cluster's tag first, then `resource_tags`.
+    tags: Vec<String>,
+    /// Whether Neutron takes tags in the body of a creation. Where it does not, a port may have its description only.
+    in_body: bool,
+}
+
+impl Marks {
+    /// Whether the port carries this cluster's tag or description.
+    fn are_on(&self, port: &Port) -> bool {
+        port.tags.contains(&self.tags[0]) || port.description.ends_with(&format!(" {}", self.tags[0]))
+    }
+
+    /// The description of the port of a pod: readable, and a mark by its end.
+    fn description(&self, key: &Key) -> String {
+        let pod: String = key.to_string().chars().take(255 - 5 - self.tags[0].chars().count()).collect();
+        format!("pod {pod} {}", self.tags[0])
+    }
+}
+
+/// The reconciler of pods.
+pub(crate) struct Pods {
+    kube: kube::Client,
+    cloud: Cloud,
+    config: Config,
+    marks: Marks,
+    placement: Placement,
+    pods: Cache<PodFacts>,
+    kuryr_ports: Cache<KuryrPort>,
+    index: PortIndex,
+    queue: Queue<Key>,
+    activation: Activation,
+    events: Events,
+    metrics: Arc<Metrics>,
+}
+
+impl Pods {
+    /// A reconciler that has seen nothing yet. `tags_in_body`: whether Neutron has the extension
+    /// `tag-ports-during-bulk-creation`.
+    pub(crate) fn new(
+        kube: kube::Client,
+        cloud: Cloud,
+        config: Config,
+        tags_in_body: bool,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let mut tags = vec![names::cluster_tag(&config.cluster)];
+        tags.extend(config.resource_tags.iter().cloned());
+        Self {
+            placement: Placement::new(cloud.clone(), config.placement.clone()),
+            marks: Marks { tags, in_body: tags_in_body },
+            pods: Cache::default(),
+            kuryr_ports: Cache::default(),
+            index: PortIndex::default(),
+            queue: Queue::new(config.seed),
+            activation: Activation::default(),
+            events: Events::new(kube.clone(), config.use_events),
+            metrics,
+            kube,
+            cloud,
+            config,
+        }
+    }
+
+    /// Whether everything was seen once, so that conclusions may be drawn.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.pods.is_synced() && self.kuryr_ports.is_synced() && self.index.is_loaded()
+    }
+
+    /// Keeps the caches warm until `shutdown`. Writes nothing.
+    pub(crate) async fn follow(&self, shutdown: &CancellationToken) {
+        let wake = |key: Key| self.queue.wake(key);
+        let (pods, ports) = (Api::<Pod>::all(self.kube.clone()), Api::<KuryrPort>::all(self.kube.clone()));
+        tokio::join!(
+            self.pods.follow(pods, watcher::Config::default(), shutdown, PodFacts::from, wake),
+            self.kuryr_ports.follow(ports, watcher::Config::default(), shutdown, apply::digest, wake),
+        );
+    }
+
+    /// Works until `shutdown`, once everything was seen.
+    pub(crate) async fn work(&self, shutdown: &CancellationToken) {
+        let seen = async {
+            self.pods.synced().await;
+            self.kuryr_ports.synced().await;
+            self.load_index().await;
+        };
+        if shutdown.run_until_cancelled(seen).await.is_none() {
+            return;
+        }
+        tracing::info!("pods, KuryrPorts and Neutron ports are known; working");
+        tokio::join!(
+            self.queue.work(self.config.concurrency, shutdown, |key| self.look_at(key)),
+            self.poll_activation(shutdown),
+            self.watch_drift(shutdown),
+        );
+    }
+
+    fn observe(&self, key: &Key) -> Observed {
+        let (pod, kuryr_port) = (self.pods.get(key), self.kuryr_ports.get(key));
+        let mut observed = Observed { pod, kuryr_port, ..Observed::default() };
+        self.index.observe(key, &mut observed);
+        observed
+    }
+
+    /// Looks at one pod and does what is to be done.
+    async fn look_at(&self, key: Key) -> Verdict {
+        for _ in 0..STEPS_PER_LOOK {
+            let observed = self.observe(&key);
+            let desired = desired::desired(&observed);
+            match plan::next(&desired, &observed) {
+                Next::Settled(reason) => {
+                    tracing::trace!(%key, reason, "settled");
+                    self.events.forget(&key);
+                    return Verdict::Settled;
+                }
+                Next::AwaitActive(ids) => {
+                    let waited = self.activation.wait_for(&key, &ids);
+                    if waited >= ACTIVATION_PATIENCE {
+                        self.tell(&key, &observed, &not_active(&ids)).await;
+                        return Verdict::Again(REPORTED_AGAIN);
+                    }
+                    return Verdict::Again(ACTIVATION_PATIENCE - waited);
+                }
+                Next::Report(report) => {
+                    self.tell(&key, &observed, &explain(report)).await;
+                    return Verdict::Again(REPORTED_AGAIN);
+                }
+                Next::Do(step, reason) => {
+                    tracing::debug!(%key, ?step, reason, "next step");
+                    if let Err(trouble) = self.apply(&key, &observed, step).await {
+                        return self.failed(&key, &trouble).await;
+                    }
+                }
+            }
+        }
+        let message = "a pod needs ever more steps: something undoes Kuryr's work as it is done";
+        self.failed(&key, &Trouble::bug("NoProgress", message)).await
+    }
+
+    async fn failed(&self, key: &Key, trouble: &Trouble) -> Verdict {
+        self.metrics.failed(trouble.class);
+        let failures = self.queue.failures(key) + 1;
+        if trouble.is_worth_telling(failures) {
+            tracing::warn!(%key, failures, reason = trouble.reason, message = trouble.message, "pod waits");
+            self.tell(key, &self.observe(key), trouble).await;
+        } else {
+            tracing::debug!(%key, failures, reason = trouble.reason, message = trouble.message, "pod waits");
+        }
+        Verdict::Failed(trouble.backoff())
+    }
+
+    /// Tells the pod's owner what it waits for: a condition on the KuryrPort, and one Event when the reason changes.
+    async fn tell(&self, key: &Key, observed: &Observed, trouble: &Trouble) {
+        let Desired::Connected(pod) = desired::desired(observed) else { return };
+        let reference = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            namespace: Some(key.namespace.clone()),
+            name: Some(key.name.clone()),
+            uid: Some(pod.uid.clone()),
+            ..ObjectReference::default()
+        };
+        self.events.warn(key, &reference, trouble).await;
+        let mut status = KuryrPortStatus::default();
+        let written = match observed.kuryr_port.as_deref() {
+            None => {
+                condition::set_ready(&mut status, false, trouble.reason, &trouble.message, Timestamp::now());
+                self.create_kuryr_port(key, pod, status).await
+            }
+            Some(kuryr_port) => {
+                status = kuryr_port.status.clone().unwrap_or_default();
+                let known = condition::ready(&status);
+                if known.is_some_and(|known| known.reason == trouble.reason && known.message == trouble.message) {
+                    return;
+                }
+                condition::set_ready(&mut status, false, trouble.reason, &trouble.message, Timestamp::now());
+                self.write_status(key, kuryr_port, &status).await
+            }
+        };
+        if let Err(error) = written {
+            tracing::debug!(%key, %error, "the condition is not written yet; it will be with the next attempt");
+        }
+    }
+
+    /// Keys of the pods with these uids, as far as known.
+    fn keys_of(&self, uids: &BTreeSet<String>) -> Vec<Key> {
+        let pods = self.pods.all();
+        let of_pods = pods.iter().filter(|(_, pod)| uids.contains(&pod.uid)).map(|(key, _)| key.clone());
+        let ports = self.kuryr_ports.all();
+        let of_ports = ports.iter().filter(|(_, port)| uids.contains(&port.spec.pod_uid)).map(|(key, _)| key.clone());
+        of_pods.chain(of_ports).collect()
+    }
+}
+
+fn not_active(ids: &[String]) -> Trouble {
+    let message = format!(
+        "Neutron port {} does not become active: check kuryr-daemon on the node, Open vSwitch and ovn-controller (or the Neutron \
+         agent) there",
+        ids.join(", ")
+    );
+    Trouble::mistake("PortNotActive", message)
+}
+
+fn explain(report: Report) -> Trouble {
+    match report {
+        Report::UnreadableVif => Trouble::mistake(
+            "VifUnreadable",
+            "a vif of the KuryrPort cannot be read; delete the KuryrPort (kubectl delete kuryrport) and Kuryr makes it again",
+        ),
+        Report::PortMissing => Trouble::mistake(
+            "PortMissing",
+            "the pod's Neutron port was deleted outside Kuryr, so the pod has lost its network; delete the pod to get a new port",
+        ),
+    }
+}

@@ -1,0 +1,233 @@
+//! A world for the controller: both fakes in process on the paused clock, and hands for what scheduler, kubelet and users do.
+
+#![allow(dead_code)] // each test file uses its part
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use http_body_util::BodyExt as _;
+use kuryr_controller::metrics::Metrics;
+use kuryr_controller::{Config, Health, config};
+use kuryr_fake::kubernetes::Cluster;
+use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud, Options, Seeded};
+use kuryr_openstack::{Auth, CloudSettings, Domain, Named, Scope, Secret, Transport, TransportError};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
+
+/// Namespace of every pod here.
+pub const NAMESPACE: &str = "default";
+/// Kind in the words of the fake.
+pub const PODS: &str = "pods";
+/// Kind in the words of the fake.
+pub const KURYR_PORTS: &str = "kuryrports.openstack.org";
+
+/// A cloud, a cluster and the settings of a controller between them.
+#[derive(Clone)]
+pub struct World {
+    pub cloud: Cloud,
+    pub cluster: Cluster,
+    pub network: Seeded,
+    pub security_group: String,
+    pub config: Config,
+    /// What the controller's requests pass on their way to the cloud.
+    pub transport: Transport,
+    pub password: String,
+}
+
+/// A running controller.
+pub struct Running {
+    task: JoinHandle<()>,
+    shutdown: CancellationToken,
+    pub health: Health,
+}
+
+impl Running {
+    /// `kill -9`: stops at whatever it awaits.
+    pub fn kill(self) {
+        self.task.abort();
+    }
+
+    /// SIGTERM: finishes what is in hand.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+impl World {
+    pub fn new(seed: u64) -> World {
+        let cloud = Cloud::new(Options::seeded(seed));
+        let network = cloud.seed_network("k8s", "pods", &["10.0.0.0/24"]);
+        let project = cloud.project("k8s");
+        let group = cloud.create("security-groups", json!({ "name": "pods", "project_id": project }));
+        let security_group = group["id"].as_str().unwrap().to_owned();
+        let cluster = Cluster::builder().seed(seed).build();
+        for definition in kuryr_api::crd::definitions() {
+            cluster.create(serde_json::to_value(definition).unwrap()).unwrap();
+        }
+        for node in ["n1", "n2"] {
+            cluster.create(json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": node } })).unwrap();
+        }
+        let placement = config::Placement {
+            project,
+            pod_subnets: network.subnets.clone(),
+            pod_security_groups: vec![security_group.clone()],
+        };
+        let ovs_bridge = Some("br-int".to_owned());
+        let config = Config { cluster: "c1".into(), placement, ovs_bridge, seed, ..Config::default() };
+        let to_transport = |lost| TransportError::Lost(Box::new(lost) as Box<dyn std::error::Error + Send + Sync>);
+        let transport = BoxCloneSyncService::new(cloud.clone().into_service().map_err(to_transport));
+        let password = ADMIN_PASSWORD.to_owned();
+        World { cloud, cluster, network, security_group, config, transport, password }
+    }
+
+    /// A client of the cloud, as the controller has one.
+    pub fn openstack(&self) -> kuryr_openstack::Cloud {
+        let domain = || Domain::Name("Default".into());
+        let auth = Auth::Password {
+            user: Named::Name { name: "k8s-admin".into(), domain: domain() },
+            password: Secret::new(self.password.clone()),
+            scope: Scope::Project(Named::Name { name: "k8s".into(), domain: domain() }),
+        };
+        let settings =
+            CloudSettings { seed: Some(self.config.seed), ..CloudSettings::new(self.cloud.auth_url(), auth) };
+        kuryr_openstack::Cloud::with_transport(settings, self.transport.clone())
+    }
+
+    /// A client of the cluster.
+    pub fn kube(&self) -> kube::Client {
+        let cluster = self.cluster.clone();
+        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let cluster = cluster.clone();
+            async move {
+                let (head, body) = request.into_parts();
+                let body = body.collect().await.map_or(Bytes::new(), |body| body.to_bytes());
+                cluster.call(http::Request::from_parts(head, body)).await
+            }
+            .boxed()
+        });
+        kube::Client::new(service, NAMESPACE)
+    }
+
+    /// Starts a controller.
+    pub fn start(&self) -> Running {
+        let (shutdown, health) = (CancellationToken::new(), Health::default());
+        let metrics = Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default()));
+        let run = kuryr_controller::run(
+            self.config.clone(),
+            self.kube(),
+            self.openstack(),
+            metrics,
+            health.clone(),
+            shutdown.clone(),
+        );
+        Running { task: tokio::spawn(run), shutdown, health }
+    }
+
+    // ---- users and scheduler ---------------------------------------------------------------------------------------
+
+    /// Creates a pod on a node; `change` is merged into it.
+    pub fn create_pod(&self, name: &str, node: &str, change: Value) -> String {
+        let mut pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": name, "namespace": NAMESPACE },
+            "spec": { "nodeName": node, "containers": [{ "name": "c", "image": "i" }] },
+        });
+        json_patch::merge(&mut pod, &change);
+        let created = self.cluster.create(pod).unwrap();
+        created["metadata"]["uid"].as_str().unwrap().to_owned()
+    }
+
+    pub fn pod(&self, name: &str) -> Option<Value> {
+        self.cluster.get(PODS, NAMESPACE, name)
+    }
+
+    pub fn kuryr_port(&self, name: &str) -> Option<Value> {
+        self.cluster.get(KURYR_PORTS, NAMESPACE, name)
+    }
+
+    /// Ends a pod at once, as the kubelet does when its containers are gone.
+    pub fn remove_pod(&self, name: &str) {
+        self.cluster.delete_now(PODS, NAMESPACE, name).unwrap();
+    }
+
+    // ---- kubelet and data plane ------------------------------------------------------------------------------------
+
+    /// Does once what nodes do all the time: wires ports the KuryrPorts name, runs pods whose ports are active.
+    pub fn play_nodes(&self) {
+        for port in self.cluster.list(KURYR_PORTS, NAMESPACE) {
+            let name = port["metadata"]["name"].as_str().unwrap_or_default();
+            let vif = &port["status"]["vifs"]["eth0"]["vif"]["versioned_object.data"];
+            let Some(id) = vif["id"].as_str() else { continue };
+            self.cloud.set_port_status(id, "ACTIVE");
+            let pending = self.pod(name).filter(|pod| {
+                pod["metadata"]["uid"] == port["spec"]["podUid"]
+                    && matches!(pod["status"]["phase"].as_str(), None | Some("Pending"))
+            });
+            if pending.is_some() && vif["active"] == true {
+                self.cluster.patch(PODS, NAMESPACE, name, &json!({ "status": { "phase": "Running" } })).unwrap();
+            }
+        }
+    }
+
+    /// Lets time pass, with nodes at work.
+    pub async fn pass(&self, time: Duration) {
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            self.play_nodes();
+        }
+    }
+
+    /// Waits, with nodes at work, until `holds` says nothing is wrong any more.
+    ///
+    /// # Panics
+    /// If it does not come about in `limit` of simulated time; says what was still wrong.
+    pub async fn until(&self, limit: Duration, holds: impl Fn(&World) -> Result<(), String>) {
+        let end = tokio::time::Instant::now() + limit;
+        loop {
+            match holds(self) {
+                Ok(()) => return,
+                Err(wrong) if tokio::time::Instant::now() >= end => panic!("after {limit:?}: {wrong}"),
+                Err(_) => self.pass(Duration::from_millis(500)).await,
+            }
+        }
+    }
+
+    // ---- looking ---------------------------------------------------------------------------------------------------
+
+    /// Ports of this cluster's pods, by `device_id`.
+    pub fn pod_ports(&self) -> BTreeMap<String, Vec<Value>> {
+        let mut ports: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for port in self.cloud.ports() {
+            let marked = port["description"].as_str().is_some_and(|text| text.ends_with(" kuryr:cluster=c1"));
+            if port["device_owner"] == "compute:kuryr" && marked {
+                ports.entry(port["device_id"].as_str().unwrap_or_default().to_owned()).or_default().push(port);
+            }
+        }
+        ports
+    }
+
+    /// The `Ready` condition of a KuryrPort: reason and message.
+    pub fn ready(&self, name: &str) -> Option<(String, String)> {
+        let port = self.kuryr_port(name)?;
+        let ready =
+            port["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == "Ready")?.clone();
+        Some((ready["reason"].as_str()?.to_owned(), ready["message"].as_str()?.to_owned()))
+    }
+
+    /// Reasons of the Events, oldest first.
+    pub fn event_reasons(&self) -> Vec<String> {
+        let mut events = self.cluster.list("events.events.k8s.io", "");
+        if events.is_empty() {
+            events = self.cluster.list("events", "");
+        }
+        events.iter().filter_map(|event| event["reason"].as_str()).map(str::to_owned).collect()
+    }
+}

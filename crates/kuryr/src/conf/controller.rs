@@ -1,0 +1,52 @@
+//! What the controller is told.
+
+use kuryr_controller::Config;
+use kuryr_controller::config::Placement;
+
+use super::options::{kubernetes, kuryr, neutron_defaults};
+use super::{Conf, ConfError};
+
+impl Conf {
+    /// The controller's settings. `seed` is for jitter.
+    ///
+    /// # Errors
+    /// What is missing or not allowed.
+    pub(crate) fn controller(&self, seed: u64) -> Result<Config, ConfError> {
+        let required = |value: Option<String>, title: &str, cure: &str| {
+            value.ok_or_else(|| ConfError::Missing { title: title.to_owned(), cure: cure.to_owned() })
+        };
+        let pod_subnets = self.list(&neutron_defaults::pod_subnet)?;
+        if pod_subnets.is_empty() {
+            let cure = "set it to the id of the pods' subnet (`openstack subnet list`)".to_owned();
+            return Err(ConfError::Missing { title: neutron_defaults::pod_subnet.title(), cure });
+        }
+        let handlers = self.list(&kubernetes::enabled_handlers)?;
+        if !["vif", "kuryrport"].iter().all(|needed| handlers.iter().any(|handler| handler == needed)) {
+            let trouble = "pods are connected by vif and kuryrport together; add both";
+            return Err(self.refuse(&kubernetes::enabled_handlers, &handlers.join(","), trouble));
+        }
+        Ok(Config {
+            cluster: required(
+                self.some_text(&kuryr::cluster_name)?,
+                "[kuryr] cluster_name",
+                "give the cluster a name that no other cluster in its project has",
+            )?,
+            resource_tags: self.list(&neutron_defaults::resource_tags)?,
+            placement: Placement {
+                project: required(
+                    self.some_text(&neutron_defaults::project)?,
+                    "[neutron_defaults] project",
+                    "set it to the id of the project that ports are made in (`openstack project list`)",
+                )?,
+                pod_subnets,
+                pod_security_groups: self.list(&neutron_defaults::pod_security_groups)?,
+            },
+            ovs_bridge: self.some_text(&neutron_defaults::ovs_bridge)?,
+            use_events: self.flag(&kubernetes::use_events)?,
+            concurrency: self.whole(&kuryr::concurrency)?,
+            activation_interval: self.seconds(&kuryr::activation_interval)?,
+            drift_interval: self.seconds(&kuryr::drift_interval)?,
+            seed,
+        })
+    }
+}

@@ -1,0 +1,198 @@
+//! A program from its first to its last moment: configuration, logs, signals, exit code.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use kuryr_controller::Health;
+use kuryr_controller::metrics::Metrics;
+use kuryr_openstack::Cloud;
+use prometheus_client::registry::Registry;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::cli::{Common, program_name};
+use crate::conf::options::Reader;
+use crate::conf::{Conf, ConfError, secrets_on_a_node};
+use crate::logs::Logs;
+use crate::serve;
+
+/// How a program ended, for whoever started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// It was told to end, and did.
+    Done,
+    /// It could not go on; starting it again may help.
+    Failed,
+    /// The command line or the configuration must be corrected first.
+    Refused,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Done => 0,
+            Exit::Failed => 1,
+            Exit::Refused => 2,
+        })
+    }
+}
+
+/// Tells what is wrong with a configuration or without effect in it.
+pub(crate) fn check(program: Reader, common: &Common) -> Exit {
+    let conf = match read(program, common) {
+        Ok(conf) => conf,
+        Err(errors) => return refuse(&errors),
+    };
+    for warning in warnings(&conf, program) {
+        eprintln!("warning: {warning}");
+    }
+    let variable = |name: &str| std::env::var(name).ok();
+    let whole = match program {
+        Reader::Controller => conf.controller(0).map(drop).and_then(|()| conf.cloud().map(drop)),
+        _ => conf.daemon(&variable).map(drop),
+    };
+    match whole {
+        Ok(()) => {
+            println!("The configuration of {} can be used.", program_name(program));
+            Exit::Done
+        }
+        Err(error) => refuse(&[error]),
+    }
+}
+
+/// Runs the controller or the daemon until a signal ends it.
+pub(crate) fn run(program: Reader, common: &Common) -> Exit {
+    let conf = match read(program, common) {
+        Ok(conf) => conf,
+        Err(errors) => return refuse(&errors),
+    };
+    match Logs::read(&conf, program) {
+        Ok(logs) => logs.start(),
+        Err(error) => return refuse(&[error]),
+    }
+    for warning in warnings(&conf, program) {
+        tracing::warn!("{warning}");
+    }
+    // One provider for every TLS connection of the process; a second call would only find it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start threads");
+            return Exit::Failed;
+        }
+    };
+    let ended = runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        tokio::spawn(until_told(Signals::new()?, shutdown.clone()));
+        match program {
+            Reader::Controller => controller(&conf, shutdown).await,
+            _ => daemon(&conf, shutdown).await,
+        }
+    });
+    // Blocking threads may still write to the kernel; they get a moment, not for ever.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    match ended {
+        Ok(()) => {
+            tracing::info!("{} has ended", program_name(program));
+            Exit::Done
+        }
+        Err(error) if error.is::<ConfError>() => {
+            tracing::error!("{error:#}");
+            Exit::Refused
+        }
+        Err(error) => {
+            tracing::error!("{error:#}");
+            Exit::Failed
+        }
+    }
+}
+
+async fn controller(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
+    let config = conf.controller(fastrand::u64(..))?;
+    let cloud = Cloud::new(conf.cloud()?).context("the settings of the cloud cannot be used")?;
+    let client = client(conf).await?;
+    let pages = conf.controller_pages()?;
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::new(&mut registry));
+    let health = Health::default();
+    let served = serve::controller(pages, health.clone(), registry, &shutdown).await?;
+    tracing::info!(cluster = %config.cluster, version = env!("CARGO_PKG_VERSION"), "kuryr-controller starts");
+    kuryr_controller::run(config, client, cloud, metrics, health, shutdown).await;
+    served.finish().await;
+    Ok(())
+}
+
+async fn daemon(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
+    let config = conf.daemon(&|name| std::env::var(name).ok())?;
+    let client = client(conf).await?;
+    tracing::info!(node = %config.node_name, version = env!("CARGO_PKG_VERSION"), "kuryr-daemon starts");
+    Ok(kuryr_node::run(config, client, shutdown).await?)
+}
+
+async fn client(conf: &Conf) -> Result<kube::Client> {
+    let config = conf.cluster(&|name| std::env::var(name).ok()).await?;
+    let address = config.cluster_url.clone();
+    kube::Client::try_from(config)
+        .with_context(|| format!("no client for the API server {address} can be made from section [kubernetes]"))
+}
+
+fn read(program: Reader, common: &Common) -> Result<Conf, Vec<ConfError>> {
+    let sources = common.sources(program).map_err(|error| vec![error])?;
+    let conf = Conf::read(program, &sources).map_err(|error| vec![error])?;
+    let errors = conf.check();
+    if errors.is_empty() { Ok(conf) } else { Err(errors) }
+}
+
+fn warnings(conf: &Conf, program: Reader) -> Vec<String> {
+    let mut warnings = conf.warnings().to_vec();
+    if program == Reader::Daemon {
+        warnings.extend(secrets_on_a_node(conf));
+    }
+    warnings
+}
+
+fn refuse(errors: &[ConfError]) -> Exit {
+    for error in errors {
+        eprintln!("error: {error}");
+    }
+    Exit::Refused
+}
+
+/// The signals that end a program.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hang_up: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.hang_up.recv() => "SIGHUP (the configuration is read at start; start me again)",
+        }
+    }
+}
+
+/// The first signal ends the work in good order, the second at once.
+async fn until_told(mut signals: Signals, shutdown: CancellationToken) {
+    let name = signals.next().await;
+    tracing::info!("{name}: finishing what is in hand");
+    shutdown.cancel();
+    let name = signals.next().await;
+    tracing::warn!("{name} again: ending at once");
+    #[allow(clippy::exit, reason = "the second signal means now")]
+    std::process::exit(1);
+}

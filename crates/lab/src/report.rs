@@ -1,0 +1,97 @@
+//! What the lab shows in the end: what was created, the way of one packet, the milliseconds of one pod's birth.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::netlink::Link;
+use crate::pods::{Answer, LabPod};
+use crate::runtime::POD_INTERFACE;
+use crate::timeline::Stage;
+use crate::way::{self, End};
+
+/// A table of the pods.
+pub(crate) fn pods(pods: &[LabPod]) -> String {
+    let mut table = plain_table(["pod", "node", "address", "MAC", "Neutron port", "device on the node"]);
+    for pod in pods {
+        let node = pod.kubelet.node().name();
+        table.add_row([&pod.name, node, &pod.address.to_string(), &pod.mac, &pod.port, &pod.device]);
+    }
+    format!("What was created\n{table}\n")
+}
+
+/// The way of a packet between two pods, on different nodes if there are such.
+pub(crate) async fn way(pods: &[LabPod], fabric: &[Link]) -> Result<String> {
+    let Some((first, others)) = pods.split_first() else { return Ok(String::new()) };
+    let elsewhere = others.iter().find(|pod| pod.kubelet.node().name() != first.kubelet.node().name());
+    let Some(second) = elsewhere.or(others.first()) else { return Ok(String::new()) };
+    let addresses = (first.address.to_string(), second.address.to_string());
+    let drawing = way::draw(&end(first, &addresses.0), &end(second, &addresses.1), fabric).await?;
+    Ok(format!("The way of one packet from {} to {}\n{drawing}", first.name, second.name))
+}
+
+fn end<'a>(pod: &'a LabPod, address: &'a str) -> End<'a> {
+    End { pod: &pod.name, address, interface: POD_INTERFACE, device: &pod.device, node: pod.kubelet.node() }
+}
+
+/// The stages of one birth, with the time since the first and since the one before.
+pub(crate) fn birth(pod: &str, stages: &[(Stage, Duration)]) -> String {
+    let mut table = plain_table(["ms", "+ms", "stage"]);
+    for column in [0, 1] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut before = Duration::ZERO;
+    for (stage, since) in stages {
+        table.add_row([milliseconds(*since), milliseconds(since.saturating_sub(before)), stage.describe().to_owned()]);
+        before = *since;
+    }
+    format!("The birth of {pod}\n{table}\n")
+}
+
+/// One line about the pings.
+pub(crate) fn pings(pods: usize, answers: &[Answer]) -> String {
+    let mut times: Vec<_> = answers.iter().map(|answer| answer.round_trip).collect();
+    times.sort();
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    let worst = times.last().copied().unwrap_or_default();
+    let every_pair = answers.len() == pods * pods.saturating_sub(1);
+    let mut line = format!(
+        "{} of {} pings between {pods} pods answered{} (median {} ms, worst {} ms)",
+        answers.len(),
+        answers.len(),
+        if every_pair { ", every pair both ways" } else { "" },
+        milliseconds(median),
+        milliseconds(worst),
+    );
+    let repeated = answers.iter().filter(|answer| answer.tries > 1).count();
+    if repeated > 0 {
+        // Writing to a string cannot fail.
+        let _ = write!(line, "; {repeated} only after a second try");
+    }
+    line
+}
+
+/// How a user on the host gets in.
+pub(crate) fn how_to_reach(kubeconfig: &Path, openrc: &str) -> String {
+    format!(
+        "\nIt stays up until Ctrl-C. From another terminal of this machine:\n\n\
+         export KUBECONFIG={}\n{openrc}\n\
+         kubectl get pods,kuryrports -o wide\nopenstack port list\n",
+        kubeconfig.display()
+    )
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.1}", duration.as_secs_f64() * 1000.0)
+}
+
+fn plain_table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}

@@ -1,0 +1,138 @@
+//! KuryrPorts in, wired network namespaces out: the daemon of one node.
+//!
+//! ```text
+//!  kuryr-cni ──unix socket──► server ──► requests ──► wiring (plug, kernel, ovsdb)
+//!                                          │  ▲
+//!               checkpoint (what is wired) ┘  └ ports (KuryrPorts of this node, from a watch)
+//! ```
+//!
+//! - [`plug`]: a port and a namespace in, a wired interface out; on [`kernel`] and [`ovsdb`].
+//! - `requests`: ADD, DEL, CHECK, GC, STATUS.
+//! - `server`, `legacy`: how the plugin reaches them. `protocol`: what it says.
+//! - `checkpoint`, `leftovers`: what survives a restart, and what must not survive its container.
+//! - `health`, `metrics`: what operators see.
+
+mod checkpoint;
+mod config;
+pub mod error;
+mod health;
+pub mod kernel;
+mod leftovers;
+mod legacy;
+mod metrics;
+pub mod ovsdb;
+pub mod plug;
+mod pods;
+mod ports;
+mod protocol;
+mod requests;
+mod result;
+mod server;
+mod wiring;
+
+use std::net::SocketAddr;
+
+use axum::Router;
+use kube::Client;
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+
+use checkpoint::Checkpoints;
+use plug::Plugger;
+use requests::Node;
+use wiring::Wiring;
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory is not usable.
+    #[error("the state directory {} cannot be used: {source}; it must be a writable directory of the host", path.display())]
+    State {
+        /// The directory.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The plugin's socket cannot be opened.
+    #[error("the socket {} cannot be opened: {source}; its directory must be writable and shared with the host", path.display())]
+    Socket {
+        /// Its path.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// An HTTP address cannot be listened on.
+    #[error("cannot listen on {address} for {what}: {source}; another process may use it, see the option {option}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What is served there.
+        what: &'static str,
+        /// What to change.
+        option: &'static str,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// Runs the daemon until `shutdown`. Requests at work then end within milliseconds: waiting ones with "try again later",
+/// wiring ones when they are done.
+///
+/// The socket is open when this begins to serve, before the first list of KuryrPorts has arrived: ADD waits for its port
+/// anyway, DEL needs none, STATUS says how it is.
+///
+/// # Errors
+/// Nothing could be started; see [`StartError`].
+pub async fn run(config: Config, client: Client, shutdown: CancellationToken) -> Result<(), StartError> {
+    // Whoever drops this future ends everything it began.
+    let shutdown = shutdown.child_token();
+    let _end = shutdown.clone().drop_guard();
+    let state = |source| StartError::State { path: config.state_dir.clone(), source };
+    let boot_id = checkpoint::boot_id().map_err(state)?;
+    let checkpoints = Checkpoints::load(&config.state_dir, &boot_id).map_err(state)?;
+    let wiring = Wiring::Real(Plugger::new(config.plug.clone()));
+    let listener =
+        server::bind(&config.socket).map_err(|source| StartError::Socket { path: config.socket.clone(), source })?;
+    tracing::info!(node = %config.node_name, socket = %config.socket.display(), attachments = checkpoints.len(), "kuryr-daemon serves");
+    let node = Node::new(config, client.clone(), wiring, checkpoints);
+    let config = &node.config;
+    let pages = [
+        (config.health_address, health::health(node.clone()), "health", "[cni_health_server] port"),
+        (config.metrics_address, health::metrics(node.clone()), "metrics", "[prometheus_exporter] cni_exporter_port"),
+        (config.legacy_address, legacy::router(node.clone()), "the legacy plugin", "[cni_daemon] bind_address"),
+    ];
+    let tasks = tokio_util::task::TaskTracker::new();
+    for (address, router, what, option) in pages {
+        if let Some(address) = address {
+            let listener = tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Listen {
+                address,
+                what,
+                option,
+                source,
+            })?;
+            tasks.spawn(serve(listener, router, shutdown.clone()));
+        }
+    }
+    let ports = node.ports.clone();
+    let (name, stop) = (config.node_name.clone(), shutdown.clone());
+    tasks.spawn(async move { ports.follow(client, &name, stop).await });
+    tasks.spawn(leftovers::sweep_forever(node.clone(), shutdown.clone()));
+    server::serve(listener, node, shutdown).await;
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+async fn serve(listener: tokio::net::TcpListener, router: Router, shutdown: CancellationToken) {
+    let server = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    // A client that keeps its connection open must not keep the daemon from ending.
+    let grace = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    };
+    tokio::select! {
+        _ = server.into_future() => {}
+        () = grace => {}
+    }
+}

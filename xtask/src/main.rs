@@ -1,0 +1,49 @@
+//! The project's own commands: `cargo xtask …`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod bed;
+mod lab;
+mod needs;
+mod programs;
+mod real;
+mod stages;
+mod test;
+mod tidy;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Test everything, from the quick to the slow; `quick` for the inner loop, or names of stages
+    Test(test::Test),
+    /// The whole system on this machine, without OpenStack or Kubernetes (also `cargo lab`)
+    #[command(disable_help_flag = true)]
+    Lab(lab::Lab),
+    /// The real OpenStack and Kubernetes that tests run against, on this machine
+    Bed(bed::Bed),
+    /// Check the rules of the house: arrows between crates, names, sizes, links
+    Tidy,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Task::Test(test) => test::run(&test),
+        Task::Lab(lab) => lab::run(&lab),
+        Task::Bed(bed) => bed::run(&bed),
+        Task::Tidy => tidy::run(),
+    }
+}
+
+/// The workspace.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}

@@ -1,0 +1,118 @@
+//! Kuryr is killed, restarted and interfered with while pods come, live and go.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::pods::{all_answer, one};
+use super::world::{NODES, World, conditions, eventually, succeeded, text};
+
+/// Deaths per process while [`kills`] runs.
+struct Deaths {
+    stop: AtomicBool,
+    controller: AtomicUsize,
+    daemons: AtomicUsize,
+}
+
+pub(super) fn kills(world: &World) -> Result<String> {
+    let deaths = Deaths { stop: AtomicBool::new(false), controller: AtomicUsize::new(0), daemons: AtomicUsize::new(0) };
+    let result = thread::scope(|scope| {
+        let murderers = [
+            scope
+                .spawn(|| kill_every(world, &["controller"], Duration::from_secs(5), &deaths.controller, &deaths.stop)),
+            scope.spawn(|| kill_every(world, &NODES, Duration::from_secs(7), &deaths.daemons, &deaths.stop)),
+        ];
+        let result = thirty_pods(world);
+        deaths.stop.store(true, Ordering::Relaxed);
+        for murderer in murderers {
+            murderer.join().map_err(|_| anyhow::anyhow!("the killing thread panicked"))??;
+        }
+        result
+    })?;
+    let (controller, daemons) = (deaths.controller.into_inner(), deaths.daemons.into_inner());
+    ensure!(controller >= 2 && daemons >= 2, "too quick to be tested: {controller} and {daemons} kills");
+    Ok(format!("{result}; controller killed {controller} times, daemons {daemons} times"))
+}
+
+fn thirty_pods(world: &World) -> Result<String> {
+    let begun = Instant::now();
+    world.create(&World::deployment("kills", "kills", 30))?;
+    let pods = world.ready_pods("kills", 30, Duration::from_secs(300))?;
+    let ready = begun.elapsed().as_secs_f64();
+    all_answer(&pods)?;
+    let begun = Instant::now();
+    world.delete("kills")?;
+    world.nothing_left(Duration::from_secs(180))?;
+    Ok(format!("30 Ready after {ready:.1} s, nothing left after {:.1} s", begun.elapsed().as_secs_f64()))
+}
+
+/// Kill these processes (-9) now and then every period, starting each again at once, as a DaemonSet would.
+fn kill_every(world: &World, which: &[&str], period: Duration, deaths: &AtomicUsize, stop: &AtomicBool) -> Result<()> {
+    // The first death comes early, so that a quick run sees one too.
+    let mut next = Instant::now() + Duration::from_secs(1);
+    while !stop.load(Ordering::Relaxed) {
+        if Instant::now() < next {
+            thread::sleep(Duration::from_millis(50));
+            continue;
+        }
+        next += period;
+        for process in which {
+            world.kuryr("kill", process)?;
+            world.kuryr("start", process)?;
+            deaths.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn restarts(world: &World) -> Result<String> {
+    for (name, node) in [("restarts-a", "h1"), ("restarts-b", "h2")] {
+        world.create(&World::pod("restarts", name, Some(node)))?;
+    }
+    let pods = world.ready_pods("restarts", 2, Duration::from_secs(60))?;
+    let [a, b] = pods.as_slice() else { bail!("two pods expected") };
+    world.in_pod(&a.name, &["ping", "-c", "2", "-W", "2", &b.address])?;
+    // One packet every 50 ms from pod to pod, until a line comes in; then ping tells what was lost.
+    let script = format!("ping -i 0.05 -W 1 {} & p=$!; read _; kill -INT $p; wait $p", b.address);
+    let mut flow = world
+        .kubectl_command(&["exec", "-i", &a.name, "--", "sh", "-c", &script])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let rounds = 3;
+    let restarted = (0..rounds)
+        .try_for_each(|_| ["controller", "h1", "h2"].iter().try_for_each(|process| world.kuryr("restart", process)));
+    flow.stdin.take().context("no stdin")?.write_all(b"\n")?;
+    let said = succeeded(flow.wait_with_output()?, "ping between the pods")?;
+    restarted?;
+    let line = said.lines().find(|l| l.contains("packet loss")).with_context(|| format!("no summary in {said:?}"))?;
+    ensure!(line.contains(" 0% packet loss"), "{line}");
+    all_answer(&pods)?;
+    // The daemons know their pods again: deletion finds everything (checked after every check).
+    Ok(format!("{rounds} restarts of each: {line}"))
+}
+
+pub(super) fn port_deleted(world: &World) -> Result<String> {
+    let pod = one(world, "port-deleted", Some("h1"))?;
+    let port =
+        world.ports()?.into_iter().find(|p| p.addresses.contains(&pod.address)).context("the pod has no port")?;
+    let log = |w: &World| std::fs::read_to_string(w.log("kuryr-controller")).map(|t| t.matches("panicked").count());
+    let panics = log(world)?;
+    world.openstack(&["port", "delete", &port.id])?;
+    let outcome = eventually("the port is back or its loss is on the KuryrPort", Duration::from_secs(120), || {
+        if let Some(new) = world.ports()?.iter().find(|p| p.name == port.name) {
+            return Ok(Some(format!("port {} took the place of {}", new.id, port.id)));
+        }
+        let reported = world.get(&["kuryrport", &pod.name])?;
+        let told =
+            conditions(&reported).find(|c| text(&c["status"]) == "False").map(|c| text(&c["message"]).to_owned());
+        Ok(told.filter(|m| !m.is_empty()).map(|m| format!("KuryrPort says: {m}")))
+    })?;
+    ensure!(log(world)? == panics, "the controller panicked");
+    Ok(outcome)
+}
