@@ -59,7 +59,7 @@ pub(crate) const STAGES: &[Stage] = &[
         name: "kernel",
         about: "the daemon in throwaway namespaces, with a real Open vSwitch",
         quick: false,
-        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])],
+        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2", "iputils-ping", "procps"])],
         limit: 600,
         run: kernel,
     },

@@ -51,7 +51,7 @@ pub fn make_proc_sys_read_only() {
 #[track_caller]
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap_or_else(|error| {
-        panic!("{program}: {error}; apt-get install iproute2 openvswitch-switch util-linux ethtool")
+        panic!("{program}: {error}; apt-get install iproute2 iputils-ping openvswitch-switch procps util-linux")
     });
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{program} {arguments:?}: {}{}", text(&output.stderr), text(&output.stdout));
