@@ -31,6 +31,14 @@ pub(crate) struct Program {
     pub(crate) folder: PathBuf,
 }
 
+impl Program {
+    /// Whether it is the program of this file or folder of its package's `tests/`; cargo adds a hash to its name.
+    pub(crate) fn is(&self, name: &str) -> bool {
+        let file = self.path.file_name().unwrap_or_default().to_string_lossy();
+        file.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
+    }
+}
+
 /// Builds all tests and returns the programs of the packages in these folders of `crates/`.
 ///
 /// # Errors

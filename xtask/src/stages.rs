@@ -150,11 +150,7 @@ impl Log {
 
     /// The program of one file or folder in a crate's `tests/`.
     fn suite(&self, krate: &str, name: &str) -> Result<Program> {
-        let named = |program: &Program| {
-            let file = program.path.file_name().unwrap_or_default().to_string_lossy();
-            file.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'))
-        };
-        let found = self.programs(&[krate])?.into_iter().find(named);
+        let found = self.programs(&[krate])?.into_iter().find(|program| program.is(name));
         found.with_context(|| format!("crates/{krate} has no tests/{name}"))
     }
 
@@ -230,17 +226,19 @@ fn simulation(log: &Log) -> Result<String> {
 }
 
 fn kernel(log: &Log) -> Result<String> {
-    ignored(log, &["node", "cni"], &[])
+    ignored(log, log.programs(&["node", "cni"])?, &[])
 }
 
+/// What needs clients of others is left to their stage.
 fn whole(log: &Log) -> Result<String> {
-    ignored(log, &["lab"], &[])
+    let programs = log.programs(&["lab"])?.into_iter().filter(|program| !program.is("clients"));
+    ignored(log, programs.collect(), &[])
 }
 
-/// The tests of these crates that need more than the inner loop has.
-fn ignored(log: &Log, crates: &[&str], environment: &[(&str, &Path)]) -> Result<String> {
+/// The tests of these programs that need more than the inner loop has.
+fn ignored(log: &Log, programs: Vec<Program>, environment: &[(&str, &Path)]) -> Result<String> {
     let mut failed = None;
-    for program in log.programs(crates)? {
+    for program in programs {
         let mut command = Command::new(&program.path);
         command
             .args(["--ignored", "--test-threads=1"])
@@ -251,10 +249,12 @@ fn ignored(log: &Log, crates: &[&str], environment: &[(&str, &Path)]) -> Result<
     failed.map_or_else(|| log.tests(), Err)
 }
 
-/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes.
+/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes and with the lab.
 fn clients(log: &Log) -> Result<String> {
     let kube_bin = bed::kube_bin()?;
-    ignored(log, &["fake"], &[("KUBE_BIN", &kube_bin)])
+    let mut programs = log.programs(&["fake"])?;
+    programs.push(log.suite("lab", "clients")?);
+    ignored(log, programs, &[("KUBE_BIN", &kube_bin)])
 }
 
 /// The same suite as in `test`, against the bed's Neutron. Its environment comes from the file the bed writes for people.

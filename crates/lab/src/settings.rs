@@ -31,7 +31,7 @@ pub(crate) fn controller(directory: &Path, api: SocketAddr, cloud: &CloudFacts) 
              [neutron]\nauth_type = password\nauth_url = {auth_url}\nusername = {user}\npassword = {password}\n\
              user_domain_id = default\nproject_id = {project_id}\n\n\
              [neutron_defaults]\nproject = {project_id}\npod_subnet = {subnet}\npod_security_groups = {security_group}\n\n\
-             [kuryr]\ncluster_name = kuryr-lab\n"
+             [kuryr]\ncluster_name = kuryr-lab\ndrift_interval = 5\n"
         ),
     )
 }
