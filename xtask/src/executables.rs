@@ -24,28 +24,33 @@ pub(crate) fn target() -> String {
 /// When they do not compile.
 pub(crate) fn build() -> Result<Executables> {
     // The plugin runs for half a millisecond: without relocations it starts a little sooner, and nothing listens in it.
-    let kuryr = cargo("kuryr", "release", &[])?;
-    let plugin = cargo("kuryr-cni", "plugin", &["-Crelocation-model=static"])?;
+    let kuryr = one("kuryr", "release", &[])?;
+    let plugin = one("kuryr-cni", "plugin", &["-Crelocation-model=static"])?;
     Ok(Executables { kuryr, plugin })
 }
 
-fn cargo(package: &str, profile: &str, flags: &[&str]) -> Result<PathBuf> {
-    let target = target();
-    // With a target named, these flags do not reach build scripts and macros, which cannot be static.
-    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
-    let built = Command::new(env!("CARGO"))
-        .current_dir(crate::root())
-        .args(["build", "--locked", "--package", package, "--profile", profile, "--target", &target])
-        .env_remove("RUSTFLAGS")
-        .env(variable, rustflags(flags).join(" "))
+fn one(package: &str, profile: &str, flags: &[&str]) -> Result<PathBuf> {
+    let built = cargo("build", flags)
+        .args(["--package", package, "--profile", profile])
         .status()
         .context("cargo cannot be started")?;
     if !built.success() {
         bail!("{package} could not be built for release; what is wrong is above");
     }
-    let folder = crate::bed::target_dir().join(target).join(profile);
+    let folder = crate::bed::target_dir().join(target()).join(profile);
     let path = folder.join(package);
     path.canonicalize().with_context(|| path.display().to_string())
+}
+
+/// A command of cargo that makes static executables with these additional flags.
+pub(crate) fn cargo(command: &str, flags: &[&str]) -> Command {
+    let target = target();
+    // With a target named, these flags do not reach build scripts and macros, which cannot be static.
+    let variable = format!("CARGO_TARGET_{}_RUSTFLAGS", target.to_uppercase().replace('-', "_"));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(crate::root()).args([command, "--locked", "--target", &target]);
+    cargo.env_remove("RUSTFLAGS").env(variable, rustflags(flags).join(" "));
+    cargo
 }
 
 fn rustflags(more: &[&str]) -> Vec<String> {
