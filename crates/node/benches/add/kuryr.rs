@@ -14,6 +14,14 @@ use crate::kernel_world::{OpenVswitch, Pod, api, one_of_many};
 /// Longest wait for the daemon to be ready.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// In MiB.
+pub(crate) struct Memory {
+    /// Everything, the executable's pages included (`VmRSS`).
+    pub(crate) resident: f64,
+    /// What it allocated, and its stacks (`RssAnon`).
+    pub(crate) anonymous: f64,
+}
+
 /// A node with its daemon.
 pub(crate) struct Host {
     daemon: Child,
@@ -83,13 +91,15 @@ impl Host {
         assert_eq!(self.ovs.ports().len(), self.pods.len(), "switch ports");
     }
 
-    /// The daemon's resident memory, in MiB.
-    pub(crate) fn memory(&self) -> f64 {
+    /// What the daemon keeps in memory.
+    pub(crate) fn memory(&self) -> Memory {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.daemon.id())).expect("the daemon runs");
         assert!(status.starts_with("Name:\tkuryr"), "{status}");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        let kib: f64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kib / 1024.0
+        let mib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line of proc(5)");
+            line.trim().trim_end_matches(" kB").parse::<f64>().expect("a number") / 1024.0
+        };
+        Memory { resident: mib("VmRSS:"), anonymous: mib("RssAnon:") }
     }
 
     fn next_sandboxes(&self, count: u8) -> u32 {
