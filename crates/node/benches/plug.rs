@@ -76,7 +76,8 @@ fn main() {
 fn report(name: &str, mut times: Vec<Duration>) -> Duration {
     times.sort();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    println!("  {name:8} p50 {:6.2} ms  p99 {:6.2} ms", at(50).as_secs_f64() * 1e3, at(99).as_secs_f64() * 1e3);
+    let ms = |percent| at(percent).as_secs_f64() * 1e3;
+    println!("  {name:8} p10 {:6.2} ms  p50 {:6.2} ms  p99 {:6.2} ms", ms(10), ms(50), ms(99));
     at(50)
 }
 
