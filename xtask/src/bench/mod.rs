@@ -43,6 +43,7 @@ pub(crate) struct Bench {
 /// When there is no such promise, or what is to be measured does not compile.
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let chosen = promises::chosen(&bench.names)?;
+    let load = load();
     let logs = bed::target_dir().join("xtask");
     fs::create_dir_all(&logs).with_context(|| logs.display().to_string())?;
     let mut runs: Vec<Run> = Vec::new();
@@ -71,9 +72,21 @@ pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     let count = |wanted: fn(&Verdict) -> bool| results.iter().filter(|result| wanted(&result.verdict)).count();
     let missed = count(|verdict| matches!(verdict, Verdict::Missed));
     let not_measured = count(|verdict| matches!(verdict, Verdict::NotMeasured));
+    let cores = std::thread::available_parallelism().map_or(1.0, |cores| cores.get() as f64);
+    if load > cores / 2.0 {
+        println!(
+            "Others were at work here (load {load:.1} on {cores} cores): what is missed by little may hold when they rest."
+        );
+    }
     println!("{} kept, {missed} missed, {not_measured} not measured", results.len() - missed - not_measured);
     let failed = runs.iter().any(|run| run.failed);
     Ok(crate::stages::code(!failed && (bench.no_judge || missed + not_measured == 0)))
+}
+
+/// How many wanted to run during the last minute (proc_loadavg(5)); 0 if the system does not tell.
+fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 /// The names of all promises that need no bed.
