@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bed;
+mod bench;
+mod executables;
 mod lab;
 mod needs;
 mod programs;
@@ -24,6 +26,8 @@ struct Cli {
 enum Task {
     /// Test everything, from the quick to the slow; `quick` for the inner loop, or names of stages
     Test(test::Test),
+    /// Measure what SPECIFICATION.md promises in figures, and say which promises are kept
+    Bench(bench::Bench),
     /// The whole system on this machine, without OpenStack or Kubernetes (also `cargo lab`)
     #[command(disable_help_flag = true)]
     Lab(lab::Lab),
@@ -36,6 +40,7 @@ enum Task {
 fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Task::Test(test) => test::run(&test),
+        Task::Bench(bench) => bench::run(&bench),
         Task::Lab(lab) => lab::run(&lab),
         Task::Bed(bed) => bed::run(&bed),
         Task::Tidy => tidy::run(),

@@ -42,7 +42,7 @@ impl Need {
         match self {
             Need::Root if !may_administer() => missing(
                 "it makes network namespaces and needs root",
-                "run `sudo -E cargo xtask test`, or as root in a privileged container",
+                "run it as root (`sudo -E cargo xtask …`) or in a privileged container",
             ),
             Need::Namespaces if !may_administer() && !user_namespaces() => missing(
                 "it needs root or user namespaces",

@@ -1,7 +1,8 @@
-//! The test programs of one package, from a build of the whole workspace.
+//! The test programs and benchmarks of packages, as cargo builds them.
 //!
-//! `cargo test -p PACKAGE` would compile most dependencies once more: what features they have depends on which packages are
-//! chosen. So everything is built together, once, and each stage runs the programs it is about.
+//! Tests come from a build of the whole workspace. `cargo test -p PACKAGE` would compile most dependencies once more: what
+//! features they have depends on which packages are chosen. So everything is built together, once, and each stage runs the
+//! programs it is about.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,6 +16,13 @@ struct Artifact {
     executable: Option<PathBuf>,
     manifest_path: Option<PathBuf>,
     profile: Option<Profile>,
+    target: Option<Target>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    name: String,
+    kind: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -22,7 +30,7 @@ struct Profile {
     test: bool,
 }
 
-/// A test program.
+/// A test program or benchmark.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     /// The executable.
@@ -43,27 +51,53 @@ impl Program {
 ///
 /// # Errors
 /// When they do not compile.
-pub(crate) fn of(mut cargo: Command, folders: &[&str]) -> Result<Vec<Program>> {
-    let out = cargo.output().context("cargo cannot be started")?;
-    if !out.status.success() {
-        bail!("the tests could not be built: {}", out.status);
-    }
-    let found = programs(&String::from_utf8(out.stdout).context("cargo's messages are not UTF-8")?, folders);
+pub(crate) fn of(cargo: Command, folders: &[&str]) -> Result<Vec<Program>> {
+    let found = programs(&build(cargo, "tests")?, folders);
     if found.is_empty() {
         bail!("there are no tests in {}", folders.join(", "));
     }
     Ok(found)
 }
 
+/// Builds what `cargo` says and returns those of the benchmarks with these names that are in it.
+///
+/// # Errors
+/// When they do not compile.
+pub(crate) fn benches(cargo: Command, names: &[&'static str]) -> Result<Vec<(&'static str, Program)>> {
+    Ok(benchmarks(&build(cargo, "benchmarks")?, names))
+}
+
+/// Cargo's messages.
+fn build(mut cargo: Command, what: &str) -> Result<String> {
+    let out = cargo.output().context("cargo cannot be started")?;
+    if !out.status.success() {
+        bail!("the {what} could not be built: {}", out.status);
+    }
+    String::from_utf8(out.stdout).context("cargo's messages are not UTF-8")
+}
+
+fn artifacts(messages: &str) -> impl Iterator<Item = Artifact> {
+    messages.lines().filter_map(|line| serde_json::from_str(line).ok())
+}
+
 fn programs(messages: &str, folders: &[&str]) -> Vec<Program> {
-    let artifacts = messages.lines().filter_map(|line| serde_json::from_str::<Artifact>(line).ok());
     let program = |artifact: Artifact| {
         let folder = artifact.manifest_path?.parent().map(Path::to_owned)?;
         let wanted = folders.iter().any(|name| folder.ends_with(Path::new("crates").join(name)));
         let test = artifact.profile.is_some_and(|profile| profile.test);
         (wanted && test).then_some(Program { path: artifact.executable?, folder })
     };
-    artifacts.filter_map(program).collect()
+    artifacts(messages).filter_map(program).collect()
+}
+
+fn benchmarks(messages: &str, names: &[&'static str]) -> Vec<(&'static str, Program)> {
+    let benchmark = |artifact: Artifact| {
+        let target = artifact.target.filter(|target| target.kind.iter().any(|kind| kind == "bench"))?;
+        let name = names.iter().find(|name| **name == target.name)?;
+        let folder = artifact.manifest_path?.parent().map(Path::to_owned)?;
+        Some((*name, Program { path: artifact.executable?, folder }))
+    };
+    artifacts(messages).filter_map(benchmark).collect()
 }
 
 #[cfg(test)]
@@ -86,5 +120,17 @@ mod tests {
         ];
         let found = programs(&messages.join("\n"), &["node"]);
         assert_eq!(found, [Program { path: "/t/node".into(), folder: "/w/crates/node".into() }]);
+    }
+
+    #[test]
+    fn benchmarks_are_found_by_their_names() {
+        let line = |name: &str, kind: &str| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/node/Cargo.toml","target":{{"name":"{name}","kind":["{kind}"]}},"profile":{{"test":false}},"executable":"/t/{name}"}}"#
+            )
+        };
+        let messages = [line("plug", "bench"), line("add", "bin"), line("other", "bench")];
+        let found = benchmarks(&messages.join("\n"), &["plug", "add"]);
+        assert_eq!(found, [("plug", Program { path: "/t/plug".into(), folder: "/w/crates/node".into() })]);
     }
 }

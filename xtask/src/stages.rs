@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::needs::{self, Need};
 use crate::programs::{self, Program};
-use crate::{bed, tidy};
+use crate::{bed, bench, tidy};
 
 /// One stage.
 pub(crate) struct Stage {
@@ -78,6 +78,14 @@ pub(crate) const STAGES: &[Stage] = &[
         needs: &[Need::Root, Need::Packages(&["python3-openstackclient"])],
         limit: 1800,
         run: clients,
+    },
+    Stage {
+        name: "bench",
+        about: "the promises of SPECIFICATION.md, measured short, not judged",
+        quick: false,
+        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])],
+        limit: 3600,
+        run: measure,
     },
     Stage {
         name: "contract",
@@ -257,6 +265,14 @@ fn clients(log: &Log) -> Result<String> {
     ignored(log, programs, &[("KUBE_BIN", &kube_bin)])
 }
 
+/// Shows that everything that measures works. Judging is for machines on which nothing else runs.
+fn measure(log: &Log) -> Result<String> {
+    // What is measured in the bed is measured where the bed is up anyway.
+    log.run(itself()?.args(["bench", "--short", "--no-judge"]).args(bench::names_without_bed()))?;
+    let text = std::fs::read_to_string(&log.path).context("the log cannot be read")?;
+    Ok(text.lines().next_back().unwrap_or_default().to_owned())
+}
+
 /// The same suite as in `test`, against the bed's Neutron. Its environment comes from the file the bed writes for people.
 fn contract(log: &Log) -> Result<String> {
     let was_up = bed::state_dir().join("openrc").exists();
@@ -285,7 +301,10 @@ fn real(log: &Log) -> Result<String> {
 }
 
 /// This program, so that what a stage does is what a person can do.
-fn itself() -> Result<Command> {
+///
+/// # Errors
+/// When the system does not tell where it is.
+pub(crate) fn itself() -> Result<Command> {
     Ok(Command::new(std::env::current_exe().context("cannot find our own executable")?))
 }
 

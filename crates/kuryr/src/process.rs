@@ -17,6 +17,10 @@ use crate::conf::{Conf, ConfError, secrets_on_a_node};
 use crate::logs::Logs;
 use crate::serve;
 
+/// Threads for what blocks: records on a disk, names to look up. A burst of pods would start one each, and what a thread
+/// once allocated from stays with the process; more of them than this make nothing faster.
+const BLOCKING_THREADS: usize = 4;
+
 /// How a program ended, for whoever started it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -76,7 +80,9 @@ pub(crate) fn run(program: Reader, common: &Common) -> Exit {
     }
     // One provider for every TLS connection of the process; a second call would only find it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(2).max_blocking_threads(BLOCKING_THREADS).enable_all();
+    let runtime = match threads.build() {
         Ok(runtime) => runtime,
         Err(error) => {
             tracing::error!(%error, "cannot start threads");

@@ -5,14 +5,15 @@
 
 mod kernel_world;
 
-use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use kernel_world::{OpenVswitch, Pod, devices, has_device, on_a_host, port_id, run, switch_vif, with_ipv6};
+use kernel_world::{
+    OpenVswitch, Pod, api, devices, has_device, on_a_host, one_of_many, port_id, run, switch_vif, with_ipv6,
+};
 use kuryr_api::vif::Vif;
 use kuryr_fake::kubernetes::Cluster;
 use kuryr_node::Config;
@@ -40,11 +41,7 @@ struct World {
 impl World {
     async fn start() -> Self {
         let (ovs, dir) = (OpenVswitch::start(), TempDir::new().unwrap());
-        let cluster = Cluster::builder().auto_namespaces().build();
-        for definition in kuryr_api::crd::definitions() {
-            cluster.create(serde_json::to_value(definition).unwrap()).unwrap();
-        }
-        let mut world = Self { ovs, cluster, dir, daemon: None };
+        let mut world = Self { ovs, cluster: api::cluster(), dir, daemon: None };
         world.start_daemon().await;
         world
     }
@@ -84,19 +81,7 @@ impl World {
 
     /// A pod and its KuryrPort with these interfaces.
     fn port(&self, pod: &str, vifs: &[(&str, Vif)]) {
-        let vifs: BTreeMap<_, _> =
-            vifs.iter().map(|(key, vif)| (*key, json!({"default": *key == "eth0", "vif": vif}))).collect();
-        let made = self.cluster.create(json!({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "ns", "name": pod},
-            "spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "image:1"}]},
-        }));
-        let uid = made.unwrap()["metadata"]["uid"].clone();
-        let port = self.cluster.create(json!({
-            "apiVersion": "openstack.org/v1", "kind": "KuryrPort",
-            "metadata": {"namespace": "ns", "name": pod, "labels": {"kuryr.openstack.org/nodeName": "node-1"}},
-            "spec": {"podUid": uid, "podNodeName": "node-1", "podStatic": false}, "status": {"vifs": vifs},
-        }));
-        port.unwrap();
+        api::create_port(&self.cluster, pod, vifs);
     }
 
     fn uid(&self, pod: &str) -> String {
@@ -487,11 +472,7 @@ fn thirty_pods_at_once_through_the_plugin() {
         let pods: Vec<Pod> = (0..30).map(|_| Pod::new()).collect();
         let mut calls = Vec::new();
         for (n, pod) in (0u8..).zip(&pods) {
-            let mut vif = switch_vif(n + 10);
-            vif.id = format!("{n:08x}-0000-4000-8000-000000000000");
-            vif.vif_name = kuryr_api::names::tap_name(&vif.id);
-            vif.kind = kuryr_api::vif::VifKind::OpenVSwitch { bridge: "br-int".into(), interface_id: vif.id.clone() };
-            world.port(&format!("p{n}"), &[("eth0", vif)]);
+            world.port(&format!("p{n}"), &[("eth0", one_of_many(n + 10))]);
             calls.push(tokio::spawn(call(&world, "ADD", &format!("c{n}"), &format!("p{n}"), pod.path()).ok()));
         }
         for call in calls {

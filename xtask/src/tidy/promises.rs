@@ -1,4 +1,4 @@
-//! Documents keep their word: links lead somewhere, and every test a promise names is there.
+//! Documents keep their word: links lead somewhere, and every test and every figure a promise names is there.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -20,6 +20,9 @@ pub(super) fn check(tree: &Tree) -> Vec<String> {
                 if !there {
                     broken.push(format!("{at}: there is no test {test} in {file}"));
                 }
+            }
+            for name in figures(line).filter(|name| !crate::bench::is_promise(name)) {
+                broken.push(format!("{at}: cargo xtask bench measures no {name}"));
             }
         }
     }
@@ -58,6 +61,13 @@ fn tests(line: &str) -> impl Iterator<Item = (&str, &str)> {
     code.filter_map(|code| code.split_once(".rs: ").map(|(file, test)| (&code[..file.len() + 3], test)))
 }
 
+/// Figures named like `` `cargo xtask bench add-1 add-10` ``; options and placeholders are none.
+fn figures(line: &str) -> impl Iterator<Item = &str> {
+    let code = line.split('`').skip(1).step_by(2);
+    let words = code.filter_map(|code| code.strip_prefix("cargo xtask bench ")).flat_map(str::split_whitespace);
+    words.filter(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,5 +84,11 @@ mod tests {
         let text = "| fast | `t/a.rs: it_is` and `t/a.rs: it_is_not` |";
         let broken = check(&Tree::of(&[("S.md", text), ("t/a.rs", "fn it_is() {}")]));
         assert_eq!(broken, ["S.md:1: there is no test it_is_not in t/a.rs"]);
+    }
+
+    #[test]
+    fn named_figures_are_measured() {
+        let text = "| fast | ≤ 1 | `cargo xtask bench add-1 add-2` |\nalso `cargo xtask bench [NAMES…] --short` and `cargo xtask bench`";
+        assert_eq!(check(&Tree::of(&[("S.md", text)])), ["S.md:1: cargo xtask bench measures no add-2"]);
     }
 }

@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "test code; the lint does not see it in helpers")]
 #![allow(unreachable_pub, reason = "a module of test programs")]
 
+pub mod api;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
@@ -339,6 +341,13 @@ pub fn vif(n: u8, plugin: &str, kind: VifKind) -> Vif {
 /// A port of `br-int`.
 pub fn switch_vif(n: u8) -> Vif {
     vif(n, "ovs", VifKind::OpenVSwitch { bridge: "br-int".to_owned(), interface_id: port_id(n) })
+}
+
+/// A port of `br-int` where there are more than [`port_id`] can tell apart.
+pub fn one_of_many(n: u8) -> Vif {
+    let id = format!("{n:08x}-0000-4000-8000-000000000000");
+    let kind = VifKind::OpenVSwitch { bridge: "br-int".to_owned(), interface_id: id.clone() };
+    Vif { vif_name: kuryr_api::names::tap_name(&id), id, ..vif(n, "ovs", kind) }
 }
 
 /// A port of the Linux bridge `brq-test`.
