@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bed;
-#[allow(dead_code, reason = "bench and image come next")]
 mod executables;
 mod lab;
 mod needs;
