@@ -52,8 +52,12 @@ node_up() { # host image-archives...
   local ctr=(in_node "$host" "$KUBE_BIN/ctr" --connect-timeout 2s)
   wait_for 30 "$host-containerd" "${ctr[@]}" version
   local image; for image; do "${ctr[@]}" -n k8s.io images import --local "$image" >/dev/null 2>&1 || die "$host cannot import $image"; done
-  proc_start "$host-kubelet" nsenter --mount="$dir/pin/mnt" --net="/run/netns/bed-$host" -- \
-    "$KUBE_BIN/kubelet" --config="$dir/kubelet.yaml" --kubeconfig="$dir/kubeconfig" --hostname-override="$host" --node-ip="$address" --v=2
+  kubelet_start "$host"
+}
+kubelet_start() { # host
+  local dir=$BED/nodes/$1
+  proc_start "$1-kubelet" nsenter --mount="$dir/pin/mnt" --net="/run/netns/bed-$1" -- "$KUBE_BIN/kubelet" --config="$dir/kubelet.yaml" \
+    --kubeconfig="$dir/kubeconfig" --hostname-override="$1" --node-ip="$(node_address "$1")" --v=2
 }
 node_processes() { # host -> pids in its mount namespace, and what descends from them (containers have mount namespaces of their own)
   local ns pid ppid

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{Table, presets};
 
-use crate::real;
+use crate::{executables, real};
 
 /// `cargo xtask bed …`
 #[derive(Args, Debug)]
@@ -49,6 +49,16 @@ enum BedCommand {
     Test {
         /// Checks to run; all of them if none is named
         checks: Vec<String>,
+        /// Leave everything up afterwards
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Measure Kuryr in the bed (part of `cargo xtask bench`); brings up what is not up, and down again what it brought up
+    #[command(hide = true)]
+    Bench {
+        /// Few rounds, to see that all is well
+        #[arg(long)]
+        short: bool,
         /// Leave everything up afterwards
         #[arg(long)]
         keep: bool,
@@ -90,7 +100,8 @@ pub(crate) fn run(bed: &Bed) -> Result<ExitCode> {
             println!("{}", kube_bin()?.display());
             Ok(ExitCode::SUCCESS)
         }
-        BedCommand::Test { checks, keep } => test(checks, *keep),
+        BedCommand::Test { checks, keep } => with_kuryr(kuryr_up, || real::run(checks), *keep),
+        BedCommand::Bench { short, keep } => with_kuryr(kuryr_up_as_shipped, || real::speed::run(*short), *keep),
         BedCommand::Kuryr { action: KuryrAction::Up } => kuryr_up(),
         BedCommand::Kuryr { action: KuryrAction::Down } => script("kuryr/down.sh", &[]),
     }
@@ -109,9 +120,6 @@ fn up(part: Part) -> Result<ExitCode> {
 }
 
 fn kuryr_up() -> Result<ExitCode> {
-    if !state_dir().join("kubeconfig").exists() {
-        bail!("there is no Kubernetes in {}: run `cargo xtask bed up` first", state_dir().display());
-    }
     let built = Command::new(env!("CARGO"))
         .args(["build", "-p", "kuryr", "-p", "kuryr-cni"])
         .status()
@@ -119,20 +127,41 @@ fn kuryr_up() -> Result<ExitCode> {
     if !built.success() {
         return Ok(code(built));
     }
-    script(
-        "kuryr/up.sh",
-        &[("KUBE_BIN", kube_bin()?.as_os_str()), ("KURYR_BIN", target_dir().join("debug").as_os_str())],
-    )
+    kuryr_up_from(&target_dir().join("debug"))
 }
 
-fn test(checks: &[String], keep: bool) -> Result<ExitCode> {
+/// Kuryr as it is shipped: what is measured.
+fn kuryr_up_as_shipped() -> Result<ExitCode> {
+    let executables = executables::build()?;
+    // The bed takes them from one folder.
+    let folder = target_dir().join("xtask/shipped");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    for (executable, name) in [(&executables.kuryr, "kuryr"), (&executables.plugin, "kuryr-cni")] {
+        fs::copy(executable, folder.join(name)).with_context(|| executable.display().to_string())?;
+    }
+    kuryr_up_from(&folder)
+}
+
+fn kuryr_up_from(folder: &Path) -> Result<ExitCode> {
+    if !state_dir().join("kubeconfig").exists() {
+        bail!("there is no Kubernetes in {}: run `cargo xtask bed up` first", state_dir().display());
+    }
+    script("kuryr/up.sh", &[("KUBE_BIN", kube_bin()?.as_os_str()), ("KURYR_BIN", folder.as_os_str())])
+}
+
+/// Does something in a bed with Kuryr in it; down goes what was not up before.
+fn with_kuryr(
+    kuryr: fn() -> Result<ExitCode>,
+    work: impl FnOnce() -> Result<ExitCode>,
+    keep: bool,
+) -> Result<ExitCode> {
     let was_up = state_dir().join("kubeconfig").exists();
     let mut result = up(Part::Kubernetes)?;
     if result == ExitCode::SUCCESS {
-        result = kuryr_up()?;
+        result = kuryr()?;
     }
     if result == ExitCode::SUCCESS {
-        result = real::run(checks)?;
+        result = work()?;
     }
     if !was_up && !keep {
         script("openstack/down.sh", &[])?;
@@ -208,8 +237,9 @@ pub(crate) fn script(name: &str, settings: &[(&str, &OsStr)]) -> Result<ExitCode
 ///
 /// # Errors
 /// When it cannot be started or fails.
-pub(crate) fn script_quietly(name: &str, arguments: &[&str]) -> Result<()> {
-    let out = Command::new(beds().join(name)).args(arguments).output().with_context(|| name.to_owned())?;
+pub(crate) fn script_quietly(name: &str, arguments: &[&str], settings: &[(&str, &OsStr)]) -> Result<()> {
+    let mut command = Command::new(beds().join(name));
+    let out = command.args(arguments).envs(settings.iter().copied()).output().with_context(|| name.to_owned())?;
     if !out.status.success() {
         bail!("{name} {}: {}", arguments.join(" "), String::from_utf8_lossy(&out.stderr).trim());
     }

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 mod cnitool;
 mod faults;
 mod pods;
+pub(crate) mod speed;
+mod watch;
 mod world;
 
 use world::World;

@@ -232,3 +232,29 @@ async fn look_ups_are_shared() {
     assert_eq!(world.cloud.count(&Method::GET, "/v2.0/networks/"), 1);
     controller.stop().await;
 }
+
+/// However many ports are waited for, each look at them is one call.
+#[tokio::test(start_paused = true)]
+async fn waiting_for_ports_to_become_active_is_one_call_for_all_of_them() {
+    let mut calls = Vec::new();
+    for pods in [1, 100] {
+        let world = World::new(1);
+        for pod in 0..pods {
+            world.create_pod(&format!("p{pod}"), "n1", json!({}));
+        }
+        let controller = world.start();
+        // Nodes that do nothing: the ports are recorded and stay DOWN.
+        tokio::time::sleep(SOON).await;
+        assert_eq!(world.cluster.list(world::KURYR_PORTS, NAMESPACE).len(), pods);
+        world.cloud.forget_requests();
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let seen = world.cloud.requests();
+        let looks = seen.iter().filter(|seen| seen.path == "/v2.0/ports" && seen.query.contains("fields=status"));
+        let asked_for = |query: &str| query.split('&').filter(|pair| pair.starts_with("id=")).count();
+        let asked: Vec<usize> = looks.map(|seen| asked_for(&seen.query)).collect();
+        assert!(asked.iter().all(|ids| *ids == pods), "not all {pods} ports in each call: {asked:?}");
+        calls.push(asked.len());
+        controller.stop().await;
+    }
+    assert!(calls[0] > 0 && calls[0] == calls[1], "calls for 1 port and for 100: {calls:?}");
+}

@@ -212,7 +212,7 @@ impl World {
 
     /// Start, kill or restart one of Kuryr's processes: `controller`, or a node's daemon by the node's name.
     pub(crate) fn kuryr(&self, action: &str, which: &str) -> Result<()> {
-        bed::script_quietly("kuryr/process.sh", &[action, which])
+        bed::script_quietly("kuryr/process.sh", &[action, which], &[])
     }
 
     /// What pods left behind: ports, KuryrPorts, and on the nodes interfaces, OVS ports, network namespaces, checkpoint files.
