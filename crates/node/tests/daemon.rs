@@ -71,6 +71,13 @@ impl World {
         self.daemon = Some((shutdown, task));
     }
 
+    /// Ends as SIGTERM ends it, within seconds whatever is in hand.
+    async fn stop_daemon(&mut self) {
+        let (shutdown, task) = self.daemon.take().unwrap();
+        shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(5), task).await.expect("it ends within seconds").unwrap();
+    }
+
     /// Ends as a crash would: nothing is tidied up.
     async fn kill_daemon(&mut self) {
         let (_, task) = self.daemon.take().unwrap();
@@ -84,17 +91,25 @@ impl World {
 
     /// A pod and its KuryrPort with these interfaces.
     fn port(&self, pod: &str, vifs: &[(&str, Vif)]) {
-        let vifs: BTreeMap<_, _> =
-            vifs.iter().map(|(key, vif)| (*key, json!({"default": *key == "eth0", "vif": vif}))).collect();
+        self.pod(pod);
+        self.kuryr_port(pod, vifs);
+    }
+
+    fn pod(&self, pod: &str) {
         let made = self.cluster.create(json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "ns", "name": pod},
             "spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "image:1"}]},
         }));
-        let uid = made.unwrap()["metadata"]["uid"].clone();
+        made.unwrap();
+    }
+
+    fn kuryr_port(&self, pod: &str, vifs: &[(&str, Vif)]) {
+        let vifs: BTreeMap<_, _> =
+            vifs.iter().map(|(key, vif)| (*key, json!({"default": *key == "eth0", "vif": vif}))).collect();
         let port = self.cluster.create(json!({
             "apiVersion": "openstack.org/v1", "kind": "KuryrPort",
             "metadata": {"namespace": "ns", "name": pod, "labels": {"kuryr.openstack.org/nodeName": "node-1"}},
-            "spec": {"podUid": uid, "podNodeName": "node-1", "podStatic": false}, "status": {"vifs": vifs},
+            "spec": {"podUid": self.uid(pod), "podNodeName": "node-1", "podStatic": false}, "status": {"vifs": vifs},
         }));
         port.unwrap();
     }
@@ -404,7 +419,7 @@ fn a_daemon_killed_and_started_again_knows_its_pods() {
         call(&world, "ADD", "c1", "p", old.path()).ok().await;
         call(&world, "ADD", "c2", "p", new.path()).ok().await;
         world.kill_daemon().await;
-        call(&world, "DEL", "c1", "p", old.path()).fails(11).await;
+        call(&world, "DEL", "c1", "p", old.path()).with("daemonWait", json!(0)).fails(11).await;
         call(&world, "STATUS", "x", "p", "").fails(50).await;
         world.start_daemon().await;
         // D10: the late DEL of the old sandbox.
@@ -479,6 +494,67 @@ fn status_and_gc_against_the_real_switch() {
     });
 }
 
+/// One of many ports, each with an id and a device of its own.
+fn numbered_vif(n: u8) -> Vif {
+    let mut vif = switch_vif(n + 10);
+    vif.id = format!("{n:08x}-0000-4000-8000-000000000000");
+    vif.vif_name = kuryr_api::names::tap_name(&vif.id);
+    vif.kind = kuryr_api::vif::VifKind::OpenVSwitch { bridge: "br-int".into(), interface_id: vif.id.clone() };
+    vif
+}
+
+#[test]
+#[ignore = "needs root and Open vSwitch; run by cargo xtask test"]
+fn thirty_adds_and_dels_outlive_a_restart_of_the_daemon() {
+    on_a_host(async || {
+        let mut world = World::start().await;
+        let pods: Vec<Pod> = (0..30).map(|_| Pod::new()).collect();
+        let mut adds = Vec::new();
+        for (n, pod) in (0u8..).zip(&pods) {
+            let name = format!("p{n}");
+            // Some wait for their port when the daemon is stopped, some are being wired, some are answered.
+            if n % 2 == 0 {
+                world.pod(&name)
+            } else {
+                world.port(&name, &[("eth0", numbered_vif(n))])
+            }
+            adds.push(tokio::spawn(call(&world, "ADD", &format!("c{n}"), &name, pod.path()).ok()));
+        }
+        let begun = Instant::now();
+        while world.files() < 5 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nothing is wired");
+            tokio::task::yield_now().await;
+        }
+        world.stop_daemon().await;
+        for n in (0..30).step_by(2) {
+            world.kuryr_port(&format!("p{n}"), &[("eth0", numbered_vif(n))]);
+        }
+        assert!(adds.iter().any(|add| !add.is_finished()), "the daemon was not missed");
+        world.start_daemon().await;
+        for add in adds {
+            add.await.unwrap();
+        }
+        for (n, pod) in (0u8..).zip(&pods) {
+            assert_eq!(pod.addresses("eth0"), [format!("10.1.0.{}/24", n + 10)]);
+        }
+        assert_eq!((world.ovs.ports().len(), world.files()), (30, 30));
+
+        let dels: Vec<_> = (0..30)
+            .zip(&pods)
+            .map(|(n, pod)| tokio::spawn(call(&world, "DEL", &format!("c{n}"), &format!("p{n}"), pod.path()).ok()))
+            .collect();
+        while world.files() > 25 {
+            tokio::task::yield_now().await;
+        }
+        world.stop_daemon().await;
+        world.start_daemon().await;
+        for del in dels {
+            del.await.unwrap();
+        }
+        world.assert_clean();
+    });
+}
+
 #[test]
 #[ignore = "needs root and Open vSwitch; run by cargo xtask test"]
 fn thirty_pods_at_once_through_the_plugin() {
@@ -487,11 +563,7 @@ fn thirty_pods_at_once_through_the_plugin() {
         let pods: Vec<Pod> = (0..30).map(|_| Pod::new()).collect();
         let mut calls = Vec::new();
         for (n, pod) in (0u8..).zip(&pods) {
-            let mut vif = switch_vif(n + 10);
-            vif.id = format!("{n:08x}-0000-4000-8000-000000000000");
-            vif.vif_name = kuryr_api::names::tap_name(&vif.id);
-            vif.kind = kuryr_api::vif::VifKind::OpenVSwitch { bridge: "br-int".into(), interface_id: vif.id.clone() };
-            world.port(&format!("p{n}"), &[("eth0", vif)]);
+            world.port(&format!("p{n}"), &[("eth0", numbered_vif(n))]);
             calls.push(tokio::spawn(call(&world, "ADD", &format!("c{n}"), &format!("p{n}"), pod.path()).ok()));
         }
         for call in calls {
