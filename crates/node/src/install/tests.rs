@@ -92,6 +92,8 @@ impl Node {
     }
 }
 
+type Damage = fn(&std::path::Path);
+
 const PLUGIN: &str = "bin/kuryr-cni";
 const CONFLIST: &str = "conf/10-kuryr.conflist";
 
@@ -128,7 +130,7 @@ async fn what_is_deleted_or_damaged_by_hand_is_repaired_within_a_minute() {
     settle().await;
     let good = [node.read(PLUGIN), node.read(CONFLIST)];
     assert!(good.iter().all(Option::is_some));
-    let damages: [(&str, fn(&std::path::Path)); 6] = [
+    let damages: [(&str, Damage); 6] = [
         ("deleted", |path| fs::remove_file(path).unwrap()),
         ("emptied", |path| fs::write(path, "").unwrap()),
         ("one byte", |path| {
