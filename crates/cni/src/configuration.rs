@@ -17,6 +17,11 @@ const DAEMON_SOCKET: &str = "/run/kuryr/cni.sock";
 /// How long to wait for the daemon's answer unless `daemon_timeout` says otherwise: just below the 4 minutes after which
 /// kubelet gives the sandbox up.
 const DAEMON_TIMEOUT: u64 = 230;
+/// How long ADD, DEL and CHECK wait for a daemon that is not there unless `daemonWait` says otherwise: long enough for a
+/// rolling update, far below kubelet's 4 minutes.
+const DAEMON_WAIT: u64 = 60;
+/// The most `daemonWait` may be.
+const LONGEST_DAEMON_WAIT: u64 = 200;
 /// Larger configurations are refused: no runtime sends them.
 const MAX_STDIN: usize = 1024 * 1024;
 /// A runtime that has not sent everything by then never will.
@@ -108,6 +113,11 @@ impl Configuration {
         Duration::from_secs(self.0.get("daemon_timeout").and_then(Value::as_u64).unwrap_or(DAEMON_TIMEOUT))
     }
 
+    /// How long ADD, DEL and CHECK wait for a daemon that is not there: key `daemonWait`, seconds; 0 is not at all.
+    pub(crate) fn daemon_wait(&self) -> Duration {
+        Duration::from_secs(self.0.get("daemonWait").and_then(Value::as_u64).unwrap_or(DAEMON_WAIT))
+    }
+
     /// Checks everything that needs no daemon. Unknown keys are fine.
     pub(crate) fn validate(&self, command: Command) -> Result<(), Failure> {
         let Some(object) = self.0.as_object() else {
@@ -157,6 +167,12 @@ impl Configuration {
             .is_some_and(|limit| !limit.as_u64().is_some_and(|limit| (1..=3600).contains(&limit)))
         {
             return Err(bad("daemon_timeout", "a whole number of seconds from 1 to 3600"));
+        }
+        if object
+            .get("daemonWait")
+            .is_some_and(|wait| !wait.as_u64().is_some_and(|wait| (0..=LONGEST_DAEMON_WAIT).contains(&wait)))
+        {
+            return Err(bad("daemonWait", &format!("a whole number of seconds from 0 to {LONGEST_DAEMON_WAIT}")));
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! When it is killed its connection closes, and the daemon abandons the work.
 //!
 //! # DEL while the daemon is down
-//! It fails with code 11 and the runtime repeats it. Nothing in `prevResult` or the namespace proves which devices are
+//! It waits like ADD and CHECK (`daemonWait`), then it fails with code 11 and the runtime repeats it. Nothing in `prevResult` or the namespace proves which devices are
 //! ours, and the Open vSwitch port cannot be removed from here; reporting success would let the port's address be given
 //! away while the old one is still wired. (Specification: DEL "should" succeed; code 11 is its "try again later".)
 

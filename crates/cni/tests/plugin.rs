@@ -61,7 +61,7 @@ fn without(command: &'static str, names: &[&str]) -> Vec<(&'static str, &'static
 }
 
 fn config(version: &str) -> Value {
-    json!({"cniVersion": version, "name": "kuryr", "type": "kuryr-cni", "daemon_socket": "/nonexistent/cni.sock"})
+    json!({"cniVersion": version, "name": "kuryr", "type": "kuryr-cni", "daemon_socket": "/nonexistent/cni.sock", "daemonWait": 0})
 }
 
 /// One error object on stdout and exit status 1; returns it.
@@ -414,6 +414,9 @@ fn b11_a_known_member_with_an_unusable_value_is_named() {
         ("daemon_socket", json!(7)),
         ("daemon_timeout", json!(0)),
         ("daemon_timeout", json!("soon")),
+        ("daemonWait", json!(-1)),
+        ("daemonWait", json!(201)),
+        ("daemonWait", json!("60")),
         ("cniVersion", json!(1.1)),
     ] {
         let mut config = config("1.1.0");
@@ -462,25 +465,133 @@ fn d09_del_without_a_daemon_is_to_be_repeated() {
     }
 }
 
+/// A daemon that tests start, end and start again.
+struct Restarting {
+    socket: PathBuf,
+    dir: TempDir,
+}
+
+impl Restarting {
+    fn new() -> Self {
+        let dir = TempDir::new().unwrap();
+        Self { socket: dir.path().join("cni.sock"), dir }
+    }
+
+    fn config(&self, wait: u64) -> String {
+        json!({"cniVersion": "1.1.0", "name": "kuryr", "daemon_socket": self.socket, "daemonWait": wait}).to_string()
+    }
+
+    /// As an ended daemon leaves it: a socket nobody listens on.
+    fn ended(&self) {
+        let aside = self.dir.path().join("old");
+        drop(UnixListener::bind(&aside).unwrap());
+        std::fs::rename(&aside, &self.socket).unwrap();
+    }
+
+    fn start(&self) -> UnixListener {
+        let aside = self.dir.path().join("new");
+        let listener = UnixListener::bind(&aside).unwrap();
+        std::fs::rename(&aside, &self.socket).unwrap();
+        listener
+    }
+}
+
+/// Takes one request and answers it, or breaks the connection.
+fn serve_one(listener: &UnixListener, answer: &str) -> Value {
+    let (stream, _) = listener.accept().unwrap();
+    let request = read_request(&stream);
+    (&stream).write_all(answer.as_bytes()).unwrap();
+    request
+}
+
+const NOTHING: &str = "{\"version\":1,\"result\":null}\n";
+const ENDING: &str =
+    "{\"version\":1,\"error\":{\"code\":11,\"msg\":\"kuryr-daemon is being stopped\"},\"again\":true}\n";
+
+#[test]
+fn add_del_and_check_wait_for_a_daemon_that_is_not_there() {
+    for command in ["ADD", "DEL", "CHECK"] {
+        let daemon = Restarting::new();
+        let child = spawn(&runtime(command), daemon.config(60).as_bytes());
+        daemon.ended();
+        let request = serve_one(&daemon.start(), NOTHING);
+        assert!(child.wait_with_output().unwrap().status.success(), "{command}");
+        assert_eq!((&request["command"], request.get("repeated")), (&json!(command), None), "nobody had heard of it");
+    }
+}
+
+#[test]
+fn a_daemon_that_ends_with_a_request_in_hand_is_asked_again_when_it_is_back() {
+    // It died, in the middle of its answer too, or it says that it ends.
+    for ending in ["", "{\"version\":1,\"res", ENDING] {
+        for command in ["ADD", "DEL", "CHECK"] {
+            let daemon = Restarting::new();
+            let listener = daemon.start();
+            let child = spawn(&runtime(command), daemon.config(60).as_bytes());
+            let first = serve_one(&listener, ending);
+            drop(listener);
+            let second = serve_one(&daemon.start(), NOTHING);
+            assert!(child.wait_with_output().unwrap().status.success(), "{command} {ending:?}");
+            assert_eq!((first.get("repeated"), &second["repeated"]), (None, &json!(true)), "{command} {ending:?}");
+            assert_eq!((&first["args"], &first["config"]), (&second["args"], &second["config"]));
+        }
+    }
+}
+
+#[test]
+fn a_daemon_that_stays_away_is_given_up_after_its_time() {
+    let daemon = Restarting::new();
+    let begun = Instant::now();
+    let error = failed(&run(&runtime("ADD"), daemon.config(1)), 11);
+    says(&error, "for 1 s");
+    says(&error, "DaemonSet kuryr-cni-ds");
+    assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_request_that_ends_every_daemon_is_given_up_too() {
+    for (ending, words) in [("", "broke the connection"), (ENDING, "being stopped")] {
+        let daemon = Restarting::new();
+        let listener = daemon.start();
+        let child = spawn(&runtime("ADD"), daemon.config(1).as_bytes());
+        let server = std::thread::spawn(move || {
+            // Until the listener is shut down below.
+            let mut count = 0;
+            while let Ok((stream, _)) = listener.accept() {
+                let mut line = String::new();
+                if BufReader::new(&stream).read_line(&mut line).unwrap() == 0 {
+                    return count;
+                }
+                (&stream).write_all(ending.as_bytes()).unwrap();
+                count += 1;
+            }
+            count
+        });
+        says(&failed(&child.wait_with_output().unwrap(), 11), words);
+        drop(UnixStream::connect(&daemon.socket).unwrap());
+        assert!(server.join().unwrap() > 2);
+    }
+}
+
 #[test]
 fn g02_status_without_a_daemon_is_code_50() {
     says(&failed(&run(&runtime("STATUS"), config("1.1.0").to_string()), 50), "kuryr-daemon");
 }
 
 #[test]
+fn g07_status_does_not_wait_for_a_daemon_as_add_does() {
+    let daemon = Restarting::new();
+    let begun = Instant::now();
+    failed(&run(&runtime("STATUS"), daemon.config(200)), 50);
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[test]
 fn g08_a_daemon_that_restarts_is_waited_for() {
-    let dir = TempDir::new().unwrap();
-    let socket = dir.path().join("cni.sock");
-    // As an ended daemon leaves it: a socket nobody listens on.
-    drop(UnixListener::bind(&socket).unwrap());
-    let config = json!({"cniVersion": "1.1.0", "name": "kuryr", "daemon_socket": socket});
-    let child = spawn(&runtime("STATUS"), config.to_string().as_bytes());
-    std::fs::remove_file(&socket).unwrap();
-    let listener = UnixListener::bind(&socket).unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    read_request(&stream);
-    (&stream).write_all(b"{\"version\":1,\"result\":null}\n").unwrap();
-    drop(stream);
+    let daemon = Restarting::new();
+    daemon.ended();
+    let child = spawn(&runtime("STATUS"), daemon.config(0).as_bytes());
+    serve_one(&daemon.start(), NOTHING);
     assert!(child.wait_with_output().unwrap().status.success());
 }
 
@@ -511,7 +622,9 @@ fn h05_the_daemons_error_reaches_the_runtime_unchanged() {
 fn a_daemon_that_ends_in_the_middle_is_to_be_tried_again() {
     for answer in ["", "{\"version\":1,\"res"] {
         let daemon = daemon(answer);
-        failed(&run(&runtime("ADD"), daemon.config("1.1.0").to_string()), 11);
+        let mut config = daemon.config("1.1.0");
+        config["daemonWait"] = json!(0);
+        says(&failed(&run(&runtime("ADD"), config.to_string()), 11), "broke the connection");
     }
 }
 

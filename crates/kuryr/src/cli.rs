@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use crate::conf::options::{Definition, default};
+use crate::conf::options::{Definition, default, kuryr};
 use crate::conf::sources::{self, Named, Sources};
 use crate::conf::{ConfError, options::Reader};
 
@@ -94,13 +94,17 @@ pub(crate) struct Common {
     log_config_append: Option<String>,
     #[arg(long, hide = true)]
     log_date_format: Option<String>,
+    /// What the name `cni_ds_init` means besides being the daemon.
+    #[arg(long, hide = true)]
+    install_plugin: bool,
     /// `--config-file` and `--config-dir` in the order they were given.
     #[arg(skip)]
     named: Vec<Named>,
 }
 
 impl Cli {
-    /// Reads the command line. A link's name can say what to do: `kuryr-daemon …` is `kuryr daemon …`.
+    /// Reads the command line. A link's name can say what to do: `kuryr-daemon …` is `kuryr daemon …`, and `cni_ds_init`,
+    /// the command of kuryr-kubernetes' DaemonSet, is the daemon with its usual file that installs its plugin as well.
     ///
     /// # Errors
     /// Usage, help and version, as clap has them.
@@ -128,12 +132,13 @@ impl Cli {
 fn with_role(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     let name = arguments.first().map(Path::new).and_then(Path::file_name).and_then(OsStr::to_str);
-    let role = match name {
-        Some("kuryr-controller" | "kuryr-k8s-controller") => "controller",
-        Some("kuryr-daemon") => "daemon",
+    let role: &[&str] = match name {
+        Some("kuryr-controller" | "kuryr-k8s-controller") => &["controller"],
+        Some("kuryr-daemon") => &["daemon"],
+        Some("cni_ds_init") => &["daemon", "--install-plugin", "--config-file", sources::USUAL],
         _ => return arguments,
     };
-    arguments.insert(1, role.into());
+    arguments.splice(1..1, role.iter().map(OsString::from));
     arguments
 }
 
@@ -167,11 +172,12 @@ impl Common {
 
     fn flags(&self) -> Vec<(&'static Definition, String)> {
         let mut flags: Vec<(&'static Definition, String)> = Vec::new();
-        let switches: [(&'static Definition, bool, bool); 4] = [
+        let switches: [(&'static Definition, bool, bool); 5] = [
             (&default::debug, self.debug, self.nodebug),
             (&default::use_json, self.use_json, self.nouse_json),
             (&default::use_syslog, self.use_syslog, self.nouse_syslog),
             (&default::use_journal, self.use_journal, self.nouse_journal),
+            (&kuryr::install_plugin, self.install_plugin, false),
         ];
         for (option, on, off) in switches {
             if on || off {
@@ -217,6 +223,17 @@ mod tests {
         assert!(matches!(read(&["/usr/bin/kuryr-k8s-controller"]).command, Command::Controller(_)));
         assert!(matches!(read(&["kuryr-daemon", "-d"]).command, Command::Daemon(Common { debug: true, .. })));
         assert!(matches!(read(&["kuryr", "crds"]).command, Command::Crds));
+    }
+
+    #[test]
+    fn the_old_daemonsets_command_is_the_daemon_that_installs_its_plugin() {
+        let mut cli = read(&["/usr/local/bin/cni_ds_init", "--debug", "--config-file", "more.conf"]);
+        assert!(matches!(cli.command, Command::Daemon(_)));
+        let common = cli.common().unwrap();
+        assert_eq!(common.named, [Named::File("/etc/kuryr/kuryr.conf".into()), Named::File("more.conf".into())]);
+        let told: Vec<_> = common.flags().iter().map(|(option, value)| (option.title(), value.clone())).collect();
+        let expected = ["[DEFAULT] debug", "[kuryr] install_plugin"].map(|title| (title.to_owned(), "true".to_owned()));
+        assert_eq!(told, expected);
     }
 
     #[test]

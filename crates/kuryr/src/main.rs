@@ -1,7 +1,7 @@
 //! kuryr: one executable for every part of Kuryr that is not the CNI plugin.
 //!
 //! The first argument says which part, or the name of the link it is called by: `kuryr-controller`,
-//! `kuryr-k8s-controller` and `kuryr-daemon` keep working in manifests written for kuryr-kubernetes.
+//! `kuryr-k8s-controller`, `kuryr-daemon` and `cni_ds_init` keep working in manifests written for kuryr-kubernetes.
 
 mod cli;
 mod conf;

@@ -98,7 +98,7 @@ pub(crate) fn run(program: Reader, common: &Common) -> Exit {
         }
     });
     // Blocking threads may still write to the kernel; they get a moment, not for ever.
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     match ended {
         Ok(()) => {
             tracing::info!("{} has ended", program_name(program));

@@ -214,6 +214,34 @@ fn a_taken_port_is_told_with_the_option() {
 }
 
 #[test]
+fn the_daemon_installs_its_plugin_and_ends_within_seconds() {
+    let folder = Folder::with("");
+    for name in ["bin", "net.d"] {
+        std::fs::create_dir(folder.path(name)).unwrap();
+    }
+    std::fs::write(folder.path("plugin"), "#!/bin/false").unwrap();
+    std::fs::write(folder.path("net.d/10-kuryr.conflist"), "of the daemon before").unwrap();
+    let conf = format!(
+        "[kubernetes]\napi_root = http://127.0.0.1:1\ntoken_file =\n[kuryr]\nnode_name = n1\ndaemon_socket = {dir}/cni.sock\n\
+         state_dir = {dir}/state\ninstall_plugin = true\nplugin_source = {dir}/plugin\ncni_bin_dir = {dir}/bin\n\
+         cni_conf_dir = {dir}/net.d\n[cni_health_server]\nport = 0\n[prometheus_exporter]\ncni_exporter_port = 0\n",
+        dir = folder.0.path().display()
+    );
+    std::fs::write(folder.path("kuryr.conf"), conf).unwrap();
+    let mut command = kuryr(&["daemon", "--config-file"]);
+    command.arg(folder.path("kuryr.conf"));
+    let mut daemon = Running::start(command);
+    daemon.wait_for("bin/kuryr-cni is installed: it was missing");
+    assert_eq!(std::fs::read_to_string(folder.path("bin/kuryr-cni")).unwrap(), "#!/bin/false");
+    let begun = std::time::Instant::now();
+    daemon.signal("-TERM");
+    assert_eq!(daemon.end(), Some(0), "{}", daemon.seen.join("\n"));
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10), "{:?}", begun.elapsed());
+    let conflist = std::fs::read_to_string(folder.path("net.d/10-kuryr.conflist")).unwrap();
+    assert_eq!(conflist, "of the daemon before", "it did not serve, and not for long");
+}
+
+#[test]
 fn the_daemon_serves_its_socket_and_logs_json_into_a_file() {
     let folder = Folder::with("");
     let conf = format!(

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::plug;
+use crate::{install, plug};
 
 /// Settings of one node's daemon.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Config {
     pub netns_proc_dir: Option<PathBuf>,
     /// How the node is wired.
     pub plug: plug::Settings,
+    /// The plugin and its configuration on this node; `None`: somebody else puts them there.
+    pub install: Option<install::Settings>,
 }
 
 impl Config {
@@ -46,6 +48,7 @@ impl Config {
             metrics_address: Some(everywhere(9655)),
             netns_proc_dir: None,
             plug: plug::Settings::default(),
+            install: None,
         }
     }
 }

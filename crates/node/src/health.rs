@@ -8,7 +8,7 @@ use axum::routing::get;
 
 use crate::requests::{Node, status};
 
-/// `/ready`: can this node add pods (the answer of CNI STATUS)? `/alive`: does the daemon answer at all? What is wrong
+/// `/ready`: can this node add pods (the answer of CNI STATUS), and is its plugin installed as it should be? `/alive`: does the daemon answer at all? What is wrong
 /// with one pod, with Open vSwitch or with the API server is no reason to restart the daemon.
 pub(crate) fn health(node: Node) -> Router {
     Router::new().route("/ready", get(ready)).route("/alive", get(|| async { "ok" })).with_state(node)
@@ -21,7 +21,10 @@ pub(crate) fn metrics(node: Node) -> Router {
 
 async fn ready(State(node): State<Node>) -> impl IntoResponse {
     match status(&node).await {
-        Ok(()) => (StatusCode::OK, "ok".to_owned()),
+        Ok(()) => match node.installation.now() {
+            None => (StatusCode::OK, "ok".to_owned()),
+            Some(trouble) => (StatusCode::INTERNAL_SERVER_ERROR, trouble),
+        },
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }

@@ -88,6 +88,7 @@ fn request(body: &[u8]) -> Result<Request, CniError> {
         ifname: params.ifname,
         args: params.args,
         config: params.config_kuryr,
+        repeated: false,
     })
 }
 

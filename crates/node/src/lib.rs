@@ -9,6 +9,7 @@
 //! - [`plug`]: a port and a namespace in, a wired interface out; on [`kernel`] and [`ovsdb`].
 //! - `requests`: ADD, DEL, CHECK, GC, STATUS.
 //! - `server`, `legacy`: how the plugin reaches them. `protocol`: what it says.
+//! - [`install`]: the plugin and its CNI configuration on the node.
 //! - `checkpoint`, `leftovers`: what survives a restart, and what must not survive its container.
 //! - `health`, `metrics`: what operators see.
 
@@ -16,6 +17,7 @@ mod checkpoint;
 mod config;
 pub mod error;
 mod health;
+pub mod install;
 pub mod kernel;
 mod leftovers;
 mod legacy;
@@ -118,6 +120,9 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     let (name, stop) = (config.node_name.clone(), shutdown.clone());
     tasks.spawn(async move { ports.follow(client, &name, stop).await });
     tasks.spawn(leftovers::sweep_forever(node.clone(), shutdown.clone()));
+    if let Some(settings) = config.install.clone() {
+        tasks.spawn(install::keep_on(node.clone(), settings, shutdown.clone()));
+    }
     server::serve(listener, node, shutdown).await;
     tasks.close();
     tasks.wait().await;

@@ -54,8 +54,9 @@ struct Trouble {
     error: String,
 }
 
+/// What is known about the watch.
 #[derive(Clone, Debug, Default)]
-struct Health {
+pub(crate) struct Health {
     synced: bool,
     trouble: Option<Trouble>,
 }
@@ -97,6 +98,11 @@ impl Ports {
             _ if health.synced => Contact::Synced,
             _ => Contact::Starting,
         }
+    }
+
+    /// Changes when [`Self::contact`] may have; only the time that passes in silence is not seen here.
+    pub(crate) fn news(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
     }
 
     /// Waits until the first list has arrived.

@@ -5,17 +5,18 @@
 //! running ADD is abandoned and undone.
 //!
 //! Request: `version` (1), `command`, `container_id`, `netns`, `ifname`, `args` (the CNI variables, empty where not set)
-//! and `config` (the network configuration as the runtime gave it). Unknown members are ignored.
+//! and `config` (the network configuration as the runtime gave it). `repeated` (true) says that a daemon that has ended
+//! had this request and did not answer it. Unknown members are ignored.
 //!
 //! Answer: `version` (1) and either `result` (what goes to stdout; `null` for nothing) or `error` (`code`, `msg` and
-//! possibly `details`).
+//! possibly `details`). `again` (true) beside an error: this daemon is ending, the next one is to be asked.
 //!
 //! kuryr-cni documents the same in its `daemon` module; the two share no code on purpose.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::CniError;
+use crate::error::{CniError, code};
 
 /// The version of the protocol.
 pub(crate) const VERSION: u32 = 1;
@@ -44,6 +45,9 @@ pub(crate) struct Request {
     /// The network configuration.
     #[serde(default)]
     pub(crate) config: Value,
+    /// A daemon that has ended had this request and did not answer it.
+    #[serde(default)]
+    pub(crate) repeated: bool,
 }
 
 /// What the daemon answers.
@@ -52,6 +56,16 @@ pub(crate) struct Answer {
     version: u32,
     #[serde(flatten)]
     outcome: Outcome,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    again: bool,
+}
+
+impl Answer {
+    /// The same; `ending` says that this daemon is, so that what may work later is for the next one to try.
+    pub(crate) fn while_ending(mut self, ending: bool) -> Self {
+        self.again = ending && matches!(&self.outcome, Outcome::Error(error) if error.code == code::TRY_LATER);
+        self
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -67,7 +81,7 @@ impl From<Result<Value, CniError>> for Answer {
             Ok(result) => Outcome::Result(result),
             Err(error) => Outcome::Error(error.readable()),
         };
-        Self { version: VERSION, outcome }
+        Self { version: VERSION, outcome, again: false }
     }
 }
 
@@ -85,5 +99,11 @@ mod tests {
         assert_eq!(nothing, json!({"version": 1, "result": null}));
         let error = serde_json::to_value(Answer::from(Err(CniError::new(11, "later").details("busy")))).unwrap();
         assert_eq!(error, json!({"version": 1, "error": {"code": 11, "msg": "later", "details": "busy"}}));
+        let ending = serde_json::to_value(Answer::from(Err(CniError::new(11, "later"))).while_ending(true)).unwrap();
+        assert_eq!(ending, json!({"version": 1, "error": {"code": 11, "msg": "later"}, "again": true}));
+        let done = serde_json::to_value(Answer::from(Ok(Value::Null)).while_ending(true)).unwrap();
+        assert_eq!(done, nothing, "what is done is done");
+        let refused = Answer::from(Err(CniError::new(code::EXISTS, "attached already"))).while_ending(true);
+        assert!(!refused.again, "no daemon would answer otherwise");
     }
 }

@@ -17,6 +17,9 @@ use crate::requests::turns::{Stop, StopSignal};
 
 /// A plugin sends its request at once.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(10);
+/// Those at work end within milliseconds of being told to, unless the kernel or Open vSwitch hangs: then the next daemon
+/// goes on from the record and the marks, which are there before what they name.
+const END_DEADLINE: Duration = Duration::from_secs(3);
 
 /// Opens the socket, mode 0600, in place of one that an earlier daemon left.
 ///
@@ -39,7 +42,7 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers plugins until told to stop, then waits for those at work.
+/// Answers plugins until told to stop, then waits for those at work, up to [`END_DEADLINE`].
 pub(crate) async fn serve(listener: UnixListener, node: Node, shutdown: CancellationToken) {
     let tasks = TaskTracker::new();
     loop {
@@ -63,9 +66,17 @@ pub(crate) async fn serve(listener: UnixListener, node: Node, shutdown: Cancella
             }
         }
     }
+    // Nobody must wait in a queue that is not served any more; refused, a plugin waits for the next daemon.
+    drop(listener);
     node.running.stop_all(Stop::ShuttingDown);
     tasks.close();
-    tasks.wait().await;
+    if tokio::time::timeout(END_DEADLINE, tasks.wait()).await.is_err() {
+        tracing::warn!(
+            requests = tasks.len(),
+            "requests did not end within {} s and are cut off; the next daemon goes on from what is on record",
+            END_DEADLINE.as_secs()
+        );
+    }
 }
 
 async fn converse(stream: UnixStream, node: &Node, shutdown: &CancellationToken) -> io::Result<()> {
@@ -73,7 +84,7 @@ async fn converse(stream: UnixStream, node: &Node, shutdown: &CancellationToken)
     let mut reader = BufReader::new(reader).take(protocol::MAX_REQUEST);
     let mut line = Vec::new();
     tokio::select! {
-        // The plugin takes the closed connection as "try again later".
+        // The plugin takes the closed connection as "ask the next daemon".
         () = shutdown.cancelled() => return Ok(()),
         read = tokio::time::timeout(REQUEST_DEADLINE, reader.read_until(b'\n', &mut line)) => {
             read.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
@@ -98,7 +109,7 @@ async fn converse(stream: UnixStream, node: &Node, shutdown: &CancellationToken)
         }
         Err(error) => Err(CniError::new(code::DECODE, "the plugin's request is not understood").details(error)),
     };
-    let mut answer = serde_json::to_vec(&Answer::from(outcome))?;
+    let mut answer = serde_json::to_vec(&Answer::from(outcome).while_ending(shutdown.is_cancelled()))?;
     answer.push(b'\n');
     writer.write_all(&answer).await?;
     writer.shutdown().await

@@ -68,6 +68,13 @@ impl World {
         self.daemon = Some((shutdown, task));
     }
 
+    /// Ends as SIGTERM ends it, within seconds whatever is in hand.
+    async fn stop_daemon(&mut self) {
+        let (shutdown, task) = self.daemon.take().unwrap();
+        shutdown.cancel();
+        tokio::time::timeout(Duration::from_secs(5), task).await.expect("it ends within seconds").unwrap();
+    }
+
     /// Ends as a crash would: nothing is tidied up.
     async fn kill_daemon(&mut self) {
         let (_, task) = self.daemon.take().unwrap();
@@ -82,6 +89,10 @@ impl World {
     /// A pod and its KuryrPort with these interfaces.
     fn port(&self, pod: &str, vifs: &[(&str, Vif)]) {
         api::create_port(&self.cluster, pod, vifs);
+    }
+
+    fn kuryr_port(&self, pod: &str, vifs: &[(&str, Vif)]) {
+        api::create_kuryr_port(&self.cluster, pod, &self.uid(pod), vifs);
     }
 
     fn uid(&self, pod: &str) -> String {
@@ -389,7 +400,7 @@ fn a_daemon_killed_and_started_again_knows_its_pods() {
         call(&world, "ADD", "c1", "p", old.path()).ok().await;
         call(&world, "ADD", "c2", "p", new.path()).ok().await;
         world.kill_daemon().await;
-        call(&world, "DEL", "c1", "p", old.path()).fails(11).await;
+        call(&world, "DEL", "c1", "p", old.path()).with("daemonWait", json!(0)).fails(11).await;
         call(&world, "STATUS", "x", "p", "").fails(50).await;
         world.start_daemon().await;
         // D10: the late DEL of the old sandbox.
@@ -460,6 +471,58 @@ fn status_and_gc_against_the_real_switch() {
         assert!(!has_device(&kuryr_api::names::tap_name(&port_id(7))), "D14: the rest is removed all the same");
         world.ovs.start_server();
         call(&world, "DEL", "c3", "p3", last.path()).ok().await;
+        world.assert_clean();
+    });
+}
+
+#[test]
+#[ignore = "needs root and Open vSwitch; run by cargo xtask test"]
+fn thirty_adds_and_dels_outlive_a_restart_of_the_daemon() {
+    on_a_host(async || {
+        let mut world = World::start().await;
+        let pods: Vec<Pod> = (0..30).map(|_| Pod::new()).collect();
+        let mut adds = Vec::new();
+        for (n, pod) in (0u8..).zip(&pods) {
+            let name = format!("p{n}");
+            // Some wait for their port when the daemon is stopped, some are being wired, some are answered.
+            if n % 2 == 0 {
+                drop(api::create_pod(&world.cluster, &name))
+            } else {
+                world.port(&name, &[("eth0", one_of_many(n + 10))])
+            }
+            adds.push(tokio::spawn(call(&world, "ADD", &format!("c{n}"), &name, pod.path()).ok()));
+        }
+        let begun = Instant::now();
+        while world.files() < 5 {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nothing is wired");
+            tokio::task::yield_now().await;
+        }
+        world.stop_daemon().await;
+        for n in (0..30).step_by(2) {
+            world.kuryr_port(&format!("p{n}"), &[("eth0", one_of_many(n + 10))]);
+        }
+        assert!(adds.iter().any(|add| !add.is_finished()), "the daemon was not missed");
+        world.start_daemon().await;
+        for add in adds {
+            add.await.unwrap();
+        }
+        for (n, pod) in (0u8..).zip(&pods) {
+            assert_eq!(pod.addresses("eth0"), [format!("10.1.0.{}/24", n + 10)]);
+        }
+        assert_eq!((world.ovs.ports().len(), world.files()), (30, 30));
+
+        let dels: Vec<_> = (0..30)
+            .zip(&pods)
+            .map(|(n, pod)| tokio::spawn(call(&world, "DEL", &format!("c{n}"), &format!("p{n}"), pod.path()).ok()))
+            .collect();
+        while world.files() > 25 {
+            tokio::task::yield_now().await;
+        }
+        world.stop_daemon().await;
+        world.start_daemon().await;
+        for del in dels {
+            del.await.unwrap();
+        }
         world.assert_clean();
     });
 }

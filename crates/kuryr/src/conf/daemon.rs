@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use kuryr_node::Config;
+use kuryr_node::install;
 use kuryr_node::ovsdb::OvsdbAddress;
 
 use super::cluster::Variable;
@@ -49,7 +50,21 @@ impl Conf {
         config.plug.mtu_cap = Some(self.whole(&neutron_defaults::network_device_mtu)?).filter(|mtu| *mtu != 0);
         config.plug.integration_bridge = self.some_text(&neutron_defaults::ovs_bridge)?;
         config.plug.ovs_deadline = self.seconds(&kuryr::ovs_deadline)?;
+        config.install = self.installation()?;
         Ok(config)
+    }
+
+    /// What is put on the node, if anything is.
+    fn installation(&self) -> Result<Option<install::Settings>, ConfError> {
+        let withdraw = self.flag(&kuryr::withdraw_conflist)?;
+        let settings = install::Settings {
+            plugin_source: self.path(&kuryr::plugin_source)?,
+            bin_dir: self.path(&kuryr::cni_bin_dir)?,
+            conf_dir: self.path(&kuryr::cni_conf_dir)?,
+            withdraw_after: Some(self.seconds(&kuryr::withdraw_grace)?).filter(|_| withdraw),
+            remove_on_shutdown: self.flag(&kuryr::remove_conflist_on_shutdown)?,
+        };
+        Ok(self.flag(&kuryr::install_plugin)?.then_some(settings))
     }
 
     /// Where the controller serves its health and metrics.

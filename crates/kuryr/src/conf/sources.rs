@@ -10,7 +10,7 @@ use super::options::Definition;
 const PROJECT: &str = "kuryr-k8s";
 
 /// Where every deployment of kuryr-kubernetes puts its file.
-const USUAL: &str = "/etc/kuryr/kuryr.conf";
+pub(crate) const USUAL: &str = "/etc/kuryr/kuryr.conf";
 
 /// Everything to read, weakest first within each kind.
 #[derive(Debug, Default)]

@@ -46,7 +46,13 @@ pub(super) async fn add(node: &Node, call: &Call, signal: &StopSignal) -> Result
         stop = signal.stopped() => return Err(stopped(stop)),
         turn = node.attachment_turns.wait(call.id.clone()) => turn,
     };
-    if node.checkpoints.get(&call.id).is_some() {
+    let on_record = node.checkpoints.get(&call.id).is_some();
+    if on_record && call.repeated {
+        // The daemon that wired it ended before the plugin had the answer. Nobody knows of it yet, so nothing runs in it,
+        // and how far it came is not known either: it is made anew.
+        tracing::info!(%pod, container = %call.id.container_id, "ADD goes on where an earlier daemon ended");
+        super::release(node, &call.id).await?;
+    } else if on_record {
         return Err(CniError::new(
             code::EXISTS,
             format!("container {} is attached as {} already; DEL it first", call.id.container_id, call.id.ifname),

@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) pod_uid: Option<String>,
     /// The network configuration.
     pub(crate) config: Value,
+    /// A daemon that has ended had this request and did not answer it.
+    pub(crate) repeated: bool,
 }
 
 /// A namespace file, under the names of both sides.
@@ -69,6 +71,7 @@ impl Call {
             pod,
             pod_uid: argument("K8S_POD_UID"),
             config: request.config.clone(),
+            repeated: request.repeated,
         })
     }
 

@@ -21,7 +21,7 @@ mod gc;
 pub(crate) mod script;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod turns;
 
 pub(crate) use add::Added;
@@ -37,6 +37,7 @@ use tokio::time::Instant;
 use crate::checkpoint::{AttachmentId, Checkpoints};
 use crate::config::Config;
 use crate::error::{CniError, code};
+use crate::install;
 use crate::metrics::Metrics;
 use crate::ports::Ports;
 use crate::protocol::{self, Request};
@@ -53,6 +54,7 @@ pub(crate) struct Node {
     pub(crate) checkpoints: Checkpoints,
     pub(crate) metrics: Metrics,
     pub(crate) running: Running,
+    pub(crate) installation: install::Trouble,
     attachment_turns: Turns<AttachmentId>,
     port_turns: Turns<String>,
 }
@@ -67,6 +69,7 @@ impl Node {
             checkpoints,
             metrics: Metrics::new(),
             running: Running::default(),
+            installation: install::Trouble::default(),
             attachment_turns: Turns::new(),
             port_turns: Turns::new(),
         }

@@ -108,6 +108,7 @@ impl World {
             ifname: "eth0".into(),
             args: format!("K8S_POD_NAMESPACE=ns;K8S_POD_NAME={pod};K8S_POD_UID={uid}"),
             config: json!({"cniVersion": "1.1.0", "name": "kuryr", "type": "kuryr-cni"}),
+            repeated: false,
         }
     }
 
@@ -141,7 +142,7 @@ fn key(name: &str) -> PodKey {
 }
 
 /// An OVS port with one address of each family.
-fn vif(id: &str, active: bool) -> Value {
+pub(crate) fn vif(id: &str, active: bool) -> Value {
     let object = |name: &str, data: Value| json!({"versioned_object.name": name, "versioned_object.namespace": "os_vif", "versioned_object.version": "1.0", "versioned_object.data": data});
     let subnet = |cidr: &str, gateway: &str, ip: &str| {
         object(

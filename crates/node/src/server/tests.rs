@@ -119,6 +119,27 @@ async fn shutdown_answers_those_who_wait_and_ends() {
     let answer = answer(stream).await;
     assert_eq!(answer["error"]["code"], 11);
     assert!(answer["error"]["msg"].as_str().unwrap().contains("being stopped"), "{answer}");
+    assert_eq!(answer["again"], true, "the plugin asks the next daemon");
     tokio::time::timeout(Duration::from_secs(5), daemon.task).await.unwrap().unwrap();
+    assert_eq!(UnixStream::connect(&daemon.socket).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
     drop((silent, daemon.dir));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_hangs_does_not_keep_the_daemon_from_ending() {
+    let daemon = start();
+    daemon.script.plug_takes(Duration::from_secs(3600));
+    let port = json!({"apiVersion": "openstack.org/v1", "kind": "KuryrPort", "metadata": {"namespace": "ns", "name": "p"},
+        "spec": {"podUid": "u", "podNodeName": "n1", "podStatic": false},
+        "status": {"vifs": {"eth0": {"default": true, "vif": crate::requests::tests::vif("port", true)}}}});
+    let key = crate::ports::PodKey { namespace: "ns".into(), name: "p".into() };
+    daemon.node.ports.apply(key, std::sync::Arc::new(serde_json::from_value(port).unwrap()));
+    let stream = send(&daemon, &format!("{}\n", add())).await;
+    until(|| daemon.node.checkpoints.len() == 1).await;
+    let begun = tokio::time::Instant::now();
+    daemon.shutdown.cancel();
+    daemon.task.await.unwrap();
+    assert_eq!(begun.elapsed(), END_DEADLINE);
+    assert_eq!(daemon.node.checkpoints.len(), 1, "on record for the next daemon");
+    drop((stream, daemon.dir));
 }

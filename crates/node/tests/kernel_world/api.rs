@@ -15,20 +15,30 @@ pub fn cluster() -> Cluster {
     cluster
 }
 
-/// A pod and its KuryrPort with these interfaces, as the controller would have written it; returns the pod's UID.
-pub fn create_port(cluster: &Cluster, pod: &str, vifs: &[(&str, Vif)]) -> String {
-    let vifs: BTreeMap<_, _> =
-        vifs.iter().map(|(key, vif)| (*key, json!({"default": *key == "eth0", "vif": vif}))).collect();
+/// A pod without a KuryrPort; returns its UID.
+pub fn create_pod(cluster: &Cluster, pod: &str) -> String {
     let made = cluster.create(json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "ns", "name": pod},
         "spec": {"nodeName": "node-1", "containers": [{"name": "main", "image": "image:1"}]},
     }));
-    let uid = made.unwrap()["metadata"]["uid"].clone();
+    made.unwrap()["metadata"]["uid"].as_str().unwrap().to_owned()
+}
+
+/// The KuryrPort of a pod, with these interfaces, as the controller would have written it.
+pub fn create_kuryr_port(cluster: &Cluster, pod: &str, uid: &str, vifs: &[(&str, Vif)]) {
+    let vifs: BTreeMap<_, _> =
+        vifs.iter().map(|(key, vif)| (*key, json!({"default": *key == "eth0", "vif": vif}))).collect();
     let port = cluster.create(json!({
         "apiVersion": "openstack.org/v1", "kind": "KuryrPort",
         "metadata": {"namespace": "ns", "name": pod, "labels": {"kuryr.openstack.org/nodeName": "node-1"}},
         "spec": {"podUid": uid, "podNodeName": "node-1", "podStatic": false}, "status": {"vifs": vifs},
     }));
     port.unwrap();
-    uid.as_str().unwrap().to_owned()
+}
+
+/// A pod and its KuryrPort; returns the pod's UID.
+pub fn create_port(cluster: &Cluster, pod: &str, vifs: &[(&str, Vif)]) -> String {
+    let uid = create_pod(cluster, pod);
+    create_kuryr_port(cluster, pod, &uid, vifs);
+    uid
 }

@@ -66,6 +66,13 @@ kuryr "kuryr" "What Kuryr adds to the options of kuryr-kubernetes." {
     state_dir = "/var/lib/kuryr/attachments": Kind::Text, Daemon, Honoured, "Folder of the node where the daemon remembers what it wired, one small file per container";
     node_name: Kind::Text, Daemon, Honoured, "Name of this node in Kubernetes; without it KUBERNETES_NODE_NAME, then the host's name";
     ovs_deadline = "10": Kind::Number, Daemon, Honoured, "Seconds one operation of Open vSwitch may take";
+    install_plugin = "false": Kind::Flag, Daemon, Honoured, "Put kuryr-cni and its CNI configuration on this node and keep them right. Off where nobody asks, so that a process started by hand does not touch its host; the DaemonSet sets it, and so does the old name cni_ds_init";
+    plugin_source = "/kuryr-cni": Kind::Text, Daemon, Honoured, "The executable to install; the default is where the image has it";
+    cni_bin_dir = "/opt/cni/bin": Kind::Text, Daemon, Honoured, "Folder where the container runtime looks for plugins; in a container the host's folder, mounted";
+    cni_conf_dir = "/etc/cni/net.d": Kind::Text, Daemon, Honoured, "Folder where the container runtime looks for configurations; in a container the host's folder, mounted. 10-kuryr.conflist is written there, from kuryr.conflist.template if that file is there";
+    withdraw_conflist = "true": Kind::Flag, Daemon, Honoured, "Take 10-kuryr.conflist away while this node cannot serve (Open vSwitch or its bridge is away) for longer than withdraw_grace: the node turns NotReady and gets no new pods. containerd needs a configuration to remove pods, too: until the daemon serves again they stay Terminating. With false the configuration stays, and only CNI STATUS tells (containerd 2, CRI-O)";
+    withdraw_grace = "10": Kind::Number, Daemon, Honoured, "Seconds the daemon may be unable to serve before the CNI configuration is taken away";
+    remove_conflist_on_shutdown = "false": Kind::Flag, Daemon, Honoured, "Take 10-kuryr.conflist away when the daemon ends, to remove Kuryr from a node. Not for updates: the node would turn NotReady, and containerd could not remove pods meanwhile";
 }
 
 health_server "health_server" "Health of the controller: /ready and /alive." {

@@ -172,3 +172,36 @@ async fn a_statefulsets_next_pod_waits_for_its_own_port() {
     add.await.unwrap().unwrap();
     assert_eq!(world.script.wired(), [("c2".into(), "new".into())]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_plugin_is_installed_while_the_daemon_serves_and_ready_tells() {
+    let cluster = cluster();
+    let client = Client::new(cluster.clone(), "default");
+    let world = World::with(client.clone(), Arc::default(), TempDir::new().unwrap(), Script::new(), BOOT);
+    let path = |name: &str| world.dir.path().join(name);
+    std::fs::create_dir(path("net.d")).unwrap();
+    std::fs::write(path("source"), "the plugin").unwrap();
+    let settings = crate::install::Settings {
+        plugin_source: path("source"),
+        bin_dir: path("bin"),
+        conf_dir: path("net.d"),
+        withdraw_after: Some(Duration::from_secs(10)),
+        remove_on_shutdown: false,
+    };
+    tokio::spawn(crate::install::keep_on(world.node.clone(), settings, CancellationToken::new()));
+    let ready = async || {
+        let request = HttpRequest::builder().uri("/ready").body(axum::body::Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(crate::health::health(world.node.clone()), request).await.unwrap();
+        response.status().as_u16()
+    };
+    let (ports, node) = (world.node.ports.clone(), "n1");
+    tokio::spawn(async move { ports.follow(client, node, CancellationToken::new()).await });
+    world.node.ports.synced().await;
+    world.settle().await;
+    assert!(!path("net.d/10-kuryr.conflist").exists(), "without a plugin");
+    assert_eq!(ready().await, 500, "there is no folder for the plugin");
+    std::fs::create_dir(path("bin")).unwrap();
+    tokio::time::sleep(Duration::from_secs(16)).await;
+    assert!(path("bin/kuryr-cni").exists() && path("net.d/10-kuryr.conflist").exists());
+    assert_eq!(ready().await, 200);
+}

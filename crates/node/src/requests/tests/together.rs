@@ -185,3 +185,54 @@ async fn the_end_of_the_daemon_ends_waiting_adds() {
     world.node.running.stop_all(Stop::ShuttingDown);
     assert_eq!(add.await.unwrap().unwrap_err().code, code::TRY_LATER);
 }
+
+// ---- a daemon that ends with requests in hand ---------------------------------------------------------------------
+
+#[tokio::test(start_paused = true)]
+async fn an_add_stopped_by_the_end_of_the_daemon_is_undone_and_the_next_daemon_makes_it() {
+    let world = World::new();
+    world.pod("p", "u");
+    world.port("p", "u", inactive);
+    let (add, signal) = world.begin(world.request("ADD", "c1", "p", "u"));
+    world.settle().await;
+    assert_eq!(world.script.wired().len(), 1);
+    signal.stop(Stop::ShuttingDown);
+    assert_eq!(add.await.unwrap().unwrap_err().code, code::TRY_LATER);
+    assert!(world.script.wired().is_empty() && world.files().is_empty());
+
+    let world = world.restart(BOOT);
+    world.port("p", "u", |_| {});
+    let request = Request { repeated: true, ..world.request("ADD", "c1", "p", "u") };
+    world.ask(&request).await.unwrap();
+    assert_eq!((world.script.wired().len(), world.files().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_add_whose_answer_was_lost_with_its_daemon_is_made_anew_by_the_next() {
+    let world = World::new();
+    world.port("p", "u", |_| {});
+    let first = world.ask(&world.request("ADD", "c1", "p", "u")).await.unwrap();
+
+    let world = world.restart(BOOT);
+    world.port("p", "u", |_| {});
+    let error = world.ask(&world.request("ADD", "c1", "p", "u")).await.unwrap_err();
+    assert_eq!(error.code, code::EXISTS, "an ADD that was answered stays as it is");
+    let request = Request { repeated: true, ..world.request("ADD", "c1", "p", "u") };
+    let second = world.ask(&request).await.unwrap();
+    assert_eq!(first, second);
+    assert_eq!(world.script.log(), ["plug c1 port-of-u", "unplug c1 port-of-u netns", "plug c1 port-of-u"]);
+    assert_eq!(world.files(), ["c1@eth0.json"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_made_anew_is_not_answered_with_success() {
+    let world = World::new();
+    world.port("p", "u", |_| {});
+    world.ask(&world.request("ADD", "c1", "p", "u")).await.unwrap();
+    let world = world.restart(BOOT);
+    world.port("p", "u", |_| {});
+    world.script.fail_unplug(PlugError::Kernel { op: "delete veth".into(), reason: "busy".into() });
+    let request = Request { repeated: true, ..world.request("ADD", "c1", "p", "u") };
+    assert_eq!(world.ask(&request).await.unwrap_err().code, code::REMOVAL);
+    assert_eq!(world.files(), ["c1@eth0.json"], "DEL finds it");
+}
