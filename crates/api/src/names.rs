@@ -21,6 +21,10 @@ pub const ANNOTATION_CONFIG_SOURCE: &str = "kubernetes.io/config.source";
 /// Condition and Event reporter name.
 pub const COMPONENT: &str = "kuryr-controller";
 
+/// Annotation of the Endpoints `kuryr-controller` in which kuryr-kubernetes' leader elector kept its record, as JSON. Tools
+/// read the leader's name from it; Kuryr itself never does.
+pub const LEGACY_LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
+
 /// Key of the main interface in `status.vifs`; the node replaces it by `CNI_IFNAME`.
 pub const MAIN_INTERFACE: &str = "eth0";
 

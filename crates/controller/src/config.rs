@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::lease::Election;
+
 /// Settings of the controller.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -22,6 +24,8 @@ pub struct Config {
     pub activation_interval: Duration,
     /// How often all our ports are listed, to find what was changed or left behind.
     pub drift_interval: Duration,
+    /// How it is decided who works; `None`: this process always does, so there must be no other.
+    pub election: Option<Election>,
     /// Seed of jitter.
     pub seed: u64,
 }
@@ -48,6 +52,7 @@ impl Default for Config {
             concurrency: 64,
             activation_interval: Duration::from_millis(500),
             drift_interval: Duration::from_secs(60),
+            election: None,
             seed: 0,
         }
     }

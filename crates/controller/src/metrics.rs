@@ -21,6 +21,7 @@ pub struct Metrics {
     pod_creation_latency: Histogram,
     failures: Family<ByClass, Counter>,
     left_over: Gauge,
+    leader: Gauge,
 }
 
 impl Metrics {
@@ -32,6 +33,7 @@ impl Metrics {
             pod_creation_latency: Histogram::new(tens),
             failures: Family::default(),
             left_over: Gauge::default(),
+            leader: Gauge::default(),
         };
         registry.register(
             "kuryr_pod_creation_latency",
@@ -48,6 +50,11 @@ impl Metrics {
             "Neutron ports of this cluster found without an owner in the last pass",
             metrics.left_over.clone(),
         );
+        registry.register(
+            "kuryr_leader",
+            "1 while this controller is the one that works, else 0",
+            metrics.leader.clone(),
+        );
         metrics
     }
 
@@ -57,6 +64,10 @@ impl Metrics {
 
     pub(crate) fn failed(&self, class: Class) {
         self.failures.get_or_create(&ByClass { class: class.name() }).inc();
+    }
+
+    pub(crate) fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
     }
 
     pub(crate) fn left_over(&self, found: usize) {

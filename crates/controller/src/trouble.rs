@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use kuryr_openstack::ErrorKind;
 
+use crate::lease::Refused;
 use crate::work::Backoff;
+
+/// Reason of what was not done because this process does not lead (any more).
+const NOT_LEADING: &str = "NotLeading";
 
 /// Why an object cannot be brought to its desired state right now.
 #[derive(Debug)]
@@ -84,6 +88,8 @@ impl Trouble {
     pub fn is_worth_telling(&self, failures: u32) -> bool {
         match self.class {
             Class::Conflict => false,
+            // Whoever leads will tell, if there is something to tell.
+            Class::Transient if self.reason == NOT_LEADING => false,
             Class::Transient => failures >= 3,
             Class::Quota | Class::Mistake | Class::Bug => true,
         }
@@ -128,6 +134,7 @@ impl From<kuryr_openstack::Error> for Trouble {
             ErrorKind::Unavailable | ErrorKind::Timeout => {
                 ("CloudUnreachable", Class::Transient, "Kuryr tries again; check the OpenStack API if this lasts")
             }
+            ErrorKind::Withheld => (NOT_LEADING, Class::Transient, "the controller that leads goes on with it"),
             ErrorKind::Protocol => ("CloudNotUnderstood", Class::Bug, "see the controller's log, and report it"),
         };
         let message = format!("{}; {cure}", error.message().trim_end_matches('.'));
@@ -144,6 +151,7 @@ impl From<kube::Error> for Trouble {
                 400 | 422 => ("RefusedByKubernetes", Class::Bug),
                 _ => ("KubernetesUnavailable", Class::Transient),
             },
+            kube::Error::Service(cause) if cause.is::<Refused>() => (NOT_LEADING, Class::Transient),
             _ => ("KubernetesUnavailable", Class::Transient),
         };
         Self { reason, message: error.to_string(), class, retry_after: None }

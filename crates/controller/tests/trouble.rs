@@ -179,14 +179,14 @@ async fn one_life_is_three_writes_to_kubernetes_and_two_to_neutron() {
     let controller = world.start();
     world.pass(Duration::from_secs(5)).await;
     world.cloud.forget_requests();
-    let before = world.cluster.log().writes();
+    let before = world.object_writes();
     world.create_pod("a", "n1", json!({}));
     world.until(SOON, connected).await;
     world.pass(Duration::from_secs(5)).await;
     world.remove_pod("a");
     world.until(SOON, |world| if world.kuryr_port("a").is_none() { Ok(()) } else { Err("still there".into()) }).await;
     world.pass(LONG).await;
-    assert_eq!(world.cluster.log().writes() - before, 3, "{:#?}", world.cluster.log().entries());
+    assert_eq!(world.object_writes() - before, 3, "{:#?}", world.cluster.log().entries());
     assert_eq!(world.cloud.count(&Method::POST, "/v2.0/ports"), 1);
     assert_eq!(world.cloud.count(&Method::DELETE, "/v2.0/ports/"), 1);
     assert!(world.cluster.get("namespaces", "", NAMESPACE).is_some());

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use kuryr_controller::Health;
+use kube::client::ClientBuilder;
 use kuryr_controller::metrics::Metrics;
+use kuryr_controller::{Connections, Fence, Health};
 use kuryr_openstack::Cloud;
 use prometheus_client::registry::Registry;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -53,7 +54,10 @@ pub(crate) fn check(program: Reader, common: &Common) -> Exit {
     }
     let variable = |name: &str| std::env::var(name).ok();
     let whole = match program {
-        Reader::Controller => conf.controller(0).map(drop).and_then(|()| conf.cloud().map(drop)),
+        Reader::Controller => {
+            let election = conf.election(&variable).map(drop);
+            conf.controller(0).map(drop).and(election).and_then(|()| conf.cloud().map(drop))
+        }
         _ => conf.daemon(&variable).map(drop),
     };
     match whole {
@@ -116,16 +120,19 @@ pub(crate) fn run(program: Reader, common: &Common) -> Exit {
 }
 
 async fn controller(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
-    let config = conf.controller(fastrand::u64(..))?;
-    let cloud = Cloud::new(conf.cloud()?).context("the settings of the cloud cannot be used")?;
-    let client = client(conf).await?;
+    let mut config = conf.controller(fastrand::u64(..))?;
+    config.election = conf.election(&|name| std::env::var(name).ok())?;
+    if config.election.is_none() {
+        tracing::warn!("leader election is turned off: if another controller runs, both will work against each other");
+    }
+    let connections = connections(conf).await?;
     let pages = conf.controller_pages()?;
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
     let health = Health::default();
     let served = serve::controller(pages, health.clone(), registry, &shutdown).await?;
     tracing::info!(cluster = %config.cluster, version = env!("CARGO_PKG_VERSION"), "kuryr-controller starts");
-    kuryr_controller::run(config, client, cloud, metrics, health, shutdown).await;
+    kuryr_controller::run(config, connections, metrics, health, shutdown).await;
     served.finish().await;
     Ok(())
 }
@@ -137,11 +144,26 @@ async fn daemon(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
     Ok(kuryr_node::run(config, client, shutdown).await?)
 }
 
+/// The ways of the controller, with the fence in front of all that may change something. The Lease has a connection of its own:
+/// it does not wait behind other requests, and is tried again by whoever knows how much time is left.
+async fn connections(conf: &Conf) -> Result<Connections> {
+    let fence = Fence::default();
+    let cloud = Cloud::behind(conf.cloud()?, |transport| fence.cloud(transport))
+        .context("the settings of the cloud cannot be used")?;
+    let mut config = conf.cluster(&|name| std::env::var(name).ok()).await?;
+    let kube = ClientBuilder::try_from(config.clone()).with_context(|| no_client(&config))?;
+    config.default_retry = false;
+    let lease = kube::Client::try_from(config.clone()).with_context(|| no_client(&config))?;
+    Ok(Connections { kube: kube.with_layer(&fence).build(), cloud, lease, fence })
+}
+
 async fn client(conf: &Conf) -> Result<kube::Client> {
     let config = conf.cluster(&|name| std::env::var(name).ok()).await?;
-    let address = config.cluster_url.clone();
-    kube::Client::try_from(config)
-        .with_context(|| format!("no client for the API server {address} can be made from section [kubernetes]"))
+    kube::Client::try_from(config.clone()).with_context(|| no_client(&config))
+}
+
+fn no_client(config: &kube::Config) -> String {
+    format!("no client for the API server {} can be made from section [kubernetes]", config.cluster_url)
 }
 
 fn read(program: Reader, common: &Common) -> Result<Conf, Vec<ConfError>> {

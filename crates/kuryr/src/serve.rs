@@ -53,8 +53,8 @@ pub(crate) async fn controller(
     Ok(Served(tasks))
 }
 
-/// `/ready`: everything was seen once, work goes on. `/alive`: the process answers. A cloud that is down is no reason for a
-/// restart, so neither asks it.
+/// `/ready`: everything was seen once and Neutron has answered, so that this controller works or could take over at once.
+/// `/alive`: the process answers. A cloud that is down is no reason for a restart, so neither asks it.
 fn health_page(health: Health) -> Router {
     Router::new().route("/ready", get(ready)).route("/alive", get(|| async { "ok" })).with_state(health)
 }

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     Timeout,
     /// The answer is not what the API promises, for example not JSON.
     Protocol,
+    /// Our own side did not let the request leave ([`TransportError::Withheld`](crate::TransportError::Withheld)).
+    Withheld,
     /// Our own settings cannot work: address, credentials format, region, endpoint, certificate files.
     Settings,
 }
@@ -174,6 +176,7 @@ fn general_cure(kind: ErrorKind) -> Option<&'static str> {
         | ErrorKind::Conflict
         | ErrorKind::Outdated
         | ErrorKind::BadRequest
+        | ErrorKind::Withheld
         | ErrorKind::Settings => return None,
     })
 }

@@ -140,6 +140,7 @@ fn unanswered(error: &TransportError, changes: bool) -> Error {
         TransportError::NotTrusted(_) => failure(ErrorKind::Settings)
             .with_cure("set cafile to the authority that signed the server's certificate, and use the name it is for"),
         TransportError::Lost(_) => failure(ErrorKind::Unavailable).with_outcome_unknown(changes),
+        TransportError::Withheld(_) => failure(ErrorKind::Withheld),
     }
 }
 

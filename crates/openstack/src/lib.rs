@@ -61,8 +61,16 @@ impl Cloud {
     /// Sends nothing yet. Fails on settings that cannot work: an `auth_url` that is no URL, certificate files that
     /// cannot be read.
     pub fn new(settings: CloudSettings) -> Result<Cloud, Error> {
+        Cloud::behind(settings, |transport| transport)
+    }
+
+    /// The same, with something in front of the transport that sees every request before it leaves, retries too.
+    ///
+    /// # Errors
+    /// As [`Cloud::new`].
+    pub fn behind(settings: CloudSettings, gate: impl FnOnce(Transport) -> Transport) -> Result<Cloud, Error> {
         settings.check()?;
-        let transport = transport::https(&settings)?;
+        let transport = gate(transport::https(&settings)?);
         Ok(Cloud::with_transport(settings, transport))
     }
 

@@ -35,6 +35,9 @@ pub enum TransportError {
     /// The connection broke after the request was (partly) sent: the service may have acted on it.
     #[error("the connection was lost before the answer was complete")]
     Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The transport may not send it now: our own side said no. The service saw nothing of it.
+    #[error("not sent")]
+    Withheld(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// A TCP connection that takes longer than this will not come.

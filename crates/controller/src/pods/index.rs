@@ -22,7 +22,6 @@ struct Inner {
     fresh: HashSet<String>,
     /// Counts passes over the whole list.
     pass: u64,
-    loaded: bool,
 }
 
 /// Our ports by id and by owner.
@@ -34,12 +33,6 @@ pub struct PortIndex {
 impl PortIndex {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether a complete list was taken in once: before that, nobody may conclude that a pod has no port.
-    #[must_use]
-    pub fn is_loaded(&self) -> bool {
-        self.lock().loaded
     }
 
     /// Fills in what is known of the ports of this owner and of the ports a KuryrPort names; where neither Pod nor KuryrPort is
@@ -134,7 +127,6 @@ impl PortIndex {
         }
         let pass = inner.pass;
         inner.gone.retain(|_, learnt| pass.saturating_sub(*learnt) < GONE_FOR);
-        inner.loaded = true;
         changed
     }
 

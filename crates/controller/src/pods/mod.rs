@@ -19,15 +19,14 @@ mod leftovers;
 mod observed;
 mod plan;
 mod vif;
+mod watched;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{ObjectReference, Pod};
-use kube::Api;
-use kube::runtime::watcher;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kuryr_api::crd::{KuryrPort, KuryrPortStatus};
 use kuryr_api::names;
 use kuryr_openstack::Cloud;
@@ -46,6 +45,7 @@ use desired::Desired;
 use index::PortIndex;
 use observed::{Observed, PodFacts};
 use plan::{Next, Report};
+pub(crate) use watched::Watched;
 
 #[cfg(test)]
 mod tests;
@@ -78,41 +78,45 @@ impl Marks {
     }
 }
 
-/// The reconciler of pods.
+/// The reconciler of pods, for one term of leadership: what it knows of Neutron, what waits and what was told is its own, so
+/// that nothing from a term before, in which others may have worked since, is believed.
 pub(crate) struct Pods {
     kube: kube::Client,
     cloud: Cloud,
     config: Config,
     marks: Marks,
     placement: Placement,
-    pods: Cache<PodFacts>,
-    kuryr_ports: Cache<KuryrPort>,
+    pods: Arc<Cache<PodFacts>>,
+    kuryr_ports: Arc<Cache<KuryrPort>>,
     index: PortIndex,
-    queue: Queue<Key>,
+    queue: Arc<Queue<Key>>,
     activation: Activation,
     events: Events,
     metrics: Arc<Metrics>,
 }
 
 impl Pods {
-    /// A reconciler that has seen nothing yet. `tags_in_body`: whether Neutron has the extension
-    /// `tag-ports-during-bulk-creation`.
+    /// A reconciler that knows nothing of Neutron yet and will look at everything that is watched. `tags_in_body`: whether
+    /// Neutron has the extension `tag-ports-during-bulk-creation`.
     pub(crate) fn new(
         kube: kube::Client,
         cloud: Cloud,
         config: Config,
         tags_in_body: bool,
         metrics: Arc<Metrics>,
+        watched: &Watched,
     ) -> Self {
+        let queue = Arc::new(Queue::new(config.seed));
+        watched.tell(&queue);
         let mut tags = vec![names::cluster_tag(&config.cluster)];
         tags.extend(config.resource_tags.iter().cloned());
         Self {
             placement: Placement::new(cloud.clone(), config.placement.clone()),
             marks: Marks { tags, in_body: tags_in_body },
-            pods: Cache::default(),
-            kuryr_ports: Cache::default(),
+            pods: Arc::clone(&watched.pods),
+            kuryr_ports: Arc::clone(&watched.kuryr_ports),
             index: PortIndex::default(),
-            queue: Queue::new(config.seed),
+            queue,
             activation: Activation::default(),
             events: Events::new(kube.clone(), config.use_events),
             metrics,
@@ -122,29 +126,9 @@ impl Pods {
         }
     }
 
-    /// Whether everything was seen once, so that conclusions may be drawn.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.pods.is_synced() && self.kuryr_ports.is_synced() && self.index.is_loaded()
-    }
-
-    /// Keeps the caches warm until `shutdown`. Writes nothing.
-    pub(crate) async fn follow(&self, shutdown: &CancellationToken) {
-        let wake = |key: Key| self.queue.wake(key);
-        let (pods, ports) = (Api::<Pod>::all(self.kube.clone()), Api::<KuryrPort>::all(self.kube.clone()));
-        tokio::join!(
-            self.pods.follow(pods, watcher::Config::default(), shutdown, PodFacts::from, wake),
-            self.kuryr_ports.follow(ports, watcher::Config::default(), shutdown, apply::digest, wake),
-        );
-    }
-
-    /// Works until `shutdown`, once everything was seen.
+    /// Works until `shutdown`, once the ports in Neutron are known. What is watched must be synced.
     pub(crate) async fn work(&self, shutdown: &CancellationToken) {
-        let seen = async {
-            self.pods.synced().await;
-            self.kuryr_ports.synced().await;
-            self.load_index().await;
-        };
-        if shutdown.run_until_cancelled(seen).await.is_none() {
+        if shutdown.run_until_cancelled(self.load_index()).await.is_none() {
             return;
         }
         tracing::info!("pods, KuryrPorts and Neutron ports are known; working");

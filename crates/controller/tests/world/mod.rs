@@ -1,24 +1,29 @@
 //! A world for the controller: both fakes in process on the paused clock, and hands for what scheduler, kubelet and users do.
 
-#![allow(dead_code)] // each test file uses its part
+#![allow(dead_code, unused_imports)] // each test file uses its part
+
+mod processes;
+mod rest;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures::FutureExt as _;
-use http_body_util::BodyExt as _;
 use kuryr_controller::metrics::Metrics;
-use kuryr_controller::{Config, Health, config};
+use kuryr_controller::{Config, Connections, Election, Fence, Health, Identity, config};
 use kuryr_fake::kubernetes::Cluster;
 use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud, Options, Seeded};
 use kuryr_openstack::{Auth, CloudSettings, Domain, Named, Scope, Secret, Transport, TransportError};
 use serde_json::{Value, json};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
+
+use self::processes::Ice;
+
+pub use self::processes::{LEASE_NAMESPACE, LEASES, Running, Side, Wire, Witness, holder};
+pub use self::rest::at_rest;
 
 /// Namespace of every pod here.
 pub const NAMESPACE: &str = "default";
@@ -38,26 +43,13 @@ pub struct World {
     /// What the controller's requests pass on their way to the cloud.
     pub transport: Transport,
     pub password: String,
-}
-
-/// A running controller.
-pub struct Running {
-    task: JoinHandle<()>,
-    shutdown: CancellationToken,
-    pub health: Health,
-}
-
-impl Running {
-    /// `kill -9`: stops at whatever it awaits.
-    pub fn kill(self) {
-        self.task.abort();
-    }
-
-    /// SIGTERM: finishes what is in hand.
-    pub async fn stop(self) {
-        self.shutdown.cancel();
-        self.task.await.unwrap();
-    }
+    /// Duration of the Lease; the rest follows from it.
+    pub lease: Duration,
+    /// For how long a holder works without a renewal, if not for its usual share of the duration.
+    pub renew_deadline: Option<Duration>,
+    /// Counts starts.
+    starts: Arc<AtomicU64>,
+    pub witness: Witness,
 }
 
 impl World {
@@ -84,11 +76,23 @@ impl World {
         let to_transport = |lost| TransportError::Lost(Box::new(lost) as Box<dyn std::error::Error + Send + Sync>);
         let transport = BoxCloneSyncService::new(cloud.clone().into_service().map_err(to_transport));
         let password = ADMIN_PASSWORD.to_owned();
-        World { cloud, cluster, network, security_group, config, transport, password }
+        World {
+            cloud,
+            cluster,
+            network,
+            security_group,
+            config,
+            transport,
+            password,
+            lease: Duration::from_secs(10),
+            renew_deadline: None,
+            starts: Arc::default(),
+            witness: Witness::default(),
+        }
     }
 
     /// A client of the cloud, as the controller has one.
-    pub fn openstack(&self) -> kuryr_openstack::Cloud {
+    pub fn openstack(&self, transport: Transport) -> kuryr_openstack::Cloud {
         let domain = || Domain::Name("Default".into());
         let auth = Auth::Password {
             user: Named::Name { name: "k8s-admin".into(), domain: domain() },
@@ -97,37 +101,37 @@ impl World {
         };
         let settings =
             CloudSettings { seed: Some(self.config.seed), ..CloudSettings::new(self.cloud.auth_url(), auth) };
-        kuryr_openstack::Cloud::with_transport(settings, self.transport.clone())
+        kuryr_openstack::Cloud::with_transport(settings, transport)
     }
 
-    /// A client of the cluster.
-    pub fn kube(&self) -> kube::Client {
-        let cluster = self.cluster.clone();
-        let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
-            let cluster = cluster.clone();
-            async move {
-                let (head, body) = request.into_parts();
-                let body = body.collect().await.map_or(Bytes::new(), |body| body.to_bytes());
-                cluster.call(http::Request::from_parts(head, body)).await
-            }
-            .boxed()
-        });
-        kube::Client::new(service, NAMESPACE)
-    }
-
-    /// Starts a controller.
+    /// Starts the controller, if there is only one.
     pub fn start(&self) -> Running {
-        let (shutdown, health) = (CancellationToken::new(), Health::default());
-        let metrics = Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default()));
-        let run = kuryr_controller::run(
-            self.config.clone(),
-            self.kube(),
-            self.openstack(),
-            metrics,
-            health.clone(),
-            shutdown.clone(),
-        );
-        Running { task: tokio::spawn(run), shutdown, health }
+        self.start_as("controller")
+    }
+
+    /// Starts a controller in the pod of this name. Whatever ran in it before has ended.
+    pub fn start_as(&self, name: &str) -> Running {
+        let wire = Wire::new(name, self.witness.clone(), self.cluster.clone());
+        let instance = self.starts.fetch_add(1, Ordering::Relaxed).to_string();
+        let pod = name.to_owned();
+        let identity = Identity::new(name, &instance, move |holder| holder.rsplit_once('_').unwrap().0 == pod);
+        let mut election = Election::new(LEASE_NAMESPACE, identity, self.lease);
+        election.renew_deadline = self.renew_deadline.unwrap_or(election.renew_deadline);
+        let seed = self.config.seed.wrapping_add(name.bytes().map(u64::from).sum());
+        let config = Config { election: Some(election), seed, ..self.config.clone() };
+        let fence = Fence::default();
+        let connections = Connections {
+            kube: kube::client::ClientBuilder::new(wire.kubernetes(), NAMESPACE).with_layer(&fence).build(),
+            cloud: self.openstack(fence.cloud(wire.cloud(self.transport.clone()))),
+            lease: kube::Client::new(wire.kubernetes(), NAMESPACE),
+            fence,
+        };
+        let (shutdown, health, ice) = (CancellationToken::new(), Health::default(), Ice::default());
+        let mut registry = prometheus_client::registry::Registry::default();
+        let metrics = Arc::new(Metrics::new(&mut registry));
+        let run = kuryr_controller::run(config, connections, metrics, health.clone(), shutdown.clone());
+        let task = tokio::spawn(ice.around(run));
+        Running { name: name.to_owned(), task, shutdown, health, ice, wire, metrics: registry }
     }
 
     // ---- users and scheduler ---------------------------------------------------------------------------------------
@@ -198,6 +202,13 @@ impl World {
                 Err(_) => self.pass(Duration::from_millis(500)).await,
             }
         }
+    }
+
+    /// How many requests were to change objects of the cluster; leadership has no part in a pod's life.
+    pub fn object_writes(&self) -> usize {
+        let entries = self.cluster.log().entries();
+        let about_objects = |resource: &str| resource != LEASES && resource != "endpoints";
+        entries.iter().filter(|entry| entry.is_write() && about_objects(&entry.resource)).count()
     }
 
     // ---- looking ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ use super::options::{kubernetes, kuryr, neutron_defaults};
 use super::{Conf, ConfError};
 
 impl Conf {
-    /// The controller's settings. `seed` is for jitter.
+    /// The controller's settings, without those of leadership ([`Conf::election`]). `seed` is for jitter.
     ///
     /// # Errors
     /// What is missing or not allowed.
@@ -46,6 +46,7 @@ impl Conf {
             concurrency: self.whole(&kuryr::concurrency)?,
             activation_interval: self.seconds(&kuryr::activation_interval)?,
             drift_interval: self.seconds(&kuryr::drift_interval)?,
+            election: None,
             seed,
         })
     }

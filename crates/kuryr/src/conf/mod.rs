@@ -16,6 +16,7 @@ mod findings;
 mod ini;
 mod interpolation;
 mod kinds;
+mod leadership;
 pub(crate) mod options;
 pub(crate) mod reference;
 pub(crate) mod sources;

@@ -368,3 +368,26 @@ fn a_file_that_is_not_there_or_not_in_the_format_is_told() {
     let error = Conf::read(Reader::Controller, &file("[a]\nb\n").sources).unwrap_err().to_string();
     assert!(error.contains("0.conf: line 2: there is neither = nor :"), "{error}");
 }
+
+#[test]
+fn leadership_is_a_lease_unless_it_is_turned_off() {
+    let in_a_pod = |name: &str| match name {
+        "POD_NAME" => Some("kuryr-controller-7d9f-x2x4p".to_owned()),
+        "POD_NAMESPACE" => Some("kuryr".to_owned()),
+        _ => None,
+    };
+    let election = controller("[kubernetes]\ncontroller_ha = true\n").election(&in_a_pod).unwrap().unwrap();
+    assert_eq!((election.namespace.as_str(), election.name.as_str()), ("kuryr", "kuryr-controller"));
+    assert!(election.identity.holder().starts_with("kuryr-controller-7d9f-x2x4p_"));
+    assert_eq!((election.duration, election.renew_deadline), (Duration::from_secs(10), Duration::from_secs(7)));
+    assert_eq!(election.retry, Duration::from_millis(1500));
+    let on_a_host =
+        controller("[kuryr]\nlease_duration = 20\nlease_name = other\n").election(&|_| None).unwrap().unwrap();
+    assert_eq!((on_a_host.namespace.as_str(), on_a_host.name.as_str()), ("kube-system", "other"));
+    assert_eq!(on_a_host.duration, Duration::from_secs(20));
+    let named = controller("[kuryr]\nlease_namespace = elsewhere\n").election(&in_a_pod).unwrap().unwrap();
+    assert_eq!(named.namespace, "elsewhere");
+    assert!(controller("[kuryr]\nleader_election = false\n").election(&in_a_pod).unwrap().is_none());
+    let error = only_error(&controller("[kuryr]\nlease_duration = 2\n"));
+    assert!(error.contains("lease_duration") && error.contains('5'), "{error}");
+}

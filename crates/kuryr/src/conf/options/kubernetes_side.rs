@@ -55,8 +55,8 @@ kubernetes "kubernetes" "The Kubernetes API, and what is done for its objects." 
     watch_read_timeout = "60": COUNT, Both, Honoured, "Seconds the API server may be silent within a request; at least 300 are waited, because a watch with nothing to tell is not broken";
     watch_reconcile_period = "120": COUNT, Controller, Ignored("objects are looked at again when something changes; what changes in the cloud is found by [kuryr] drift_interval"), "Seconds between two replays of everything";
     enabled_handlers = "vif,endpoints,service,kuryrloadbalancer,kuryrport": HANDLERS, Controller, Only(&["vif", "kuryrport", "endpoints", "service", "kuryrloadbalancer", "kuryrnetwork_population", "openshift_machine"], "NetworkPolicies and networks per namespace"), "What is done: pods need vif and kuryrport. Services (endpoints, service, kuryrloadbalancer) are not in this version yet";
-    controller_ha = "false": Kind::Flag, Controller, Later("leadership (run one replica with strategy Recreate)"), "Several controllers, one of which works";
-    controller_ha_elector_port = "16401": PORT, Controller, Ignored("leadership needs no sidecar"), "Port of the leader elector";
+    controller_ha = "false": Kind::Flag, Controller, Ignored("a Lease decides which controller works, whatever their number; [kuryr] leader_election turns that off"), "Several controllers, one of which works";
+    controller_ha_elector_port = "16401": PORT, Controller, Ignored("leadership needs no sidecar; remove the container leader-elector"), "Port of the leader elector";
     network_policy_driver = "default": DEFAULT_ONLY, Controller, Honoured, "How NetworkPolicies are made; there is one way";
     multi_vif_drivers = "noop": Kind::Words(&["noop", "npwg_multiple_interfaces"]), Controller, Only(&["noop"], "more than one interface per pod"), "More interfaces for pods";
     additional_ifname_prefix = "eth": Kind::Text, Controller, Later("more than one interface per pod"), "Names of more interfaces: this and a number";

@@ -62,6 +62,10 @@ kuryr "kuryr" "What Kuryr adds to the options of kuryr-kubernetes." {
     cloud_concurrency = "16": Kind::Whole(1, 1024), Controller, Honoured, "How many requests to one OpenStack service may be under way at once";
     activation_interval = "1": Kind::Number, Controller, Honoured, "Seconds between two looks at ports that are to become active; one call for all of them";
     drift_interval = "60": Kind::Number, Controller, Honoured, "Seconds between two looks at all our ports, for what was changed or left behind";
+    leader_election = "true": Kind::Flag, Controller, Honoured, "Whether controllers decide by a Lease which of them works, whatever their number. Without it there must never be two: not even during an update";
+    lease_name = "kuryr-controller": Kind::Text, Controller, Honoured, "Name of the Lease; clusters have one each, so there is seldom a reason to change it";
+    lease_namespace: Kind::Text, Controller, Honoured, "Namespace of the Lease; without it POD_NAMESPACE, then kube-system";
+    lease_duration = "10": Kind::Whole(5, 300), Controller, Honoured, "Seconds after which a Lease that is not renewed passes to another controller. Its holder renews it after 15 % of that, and stops working when 70 % went by without";
     daemon_socket = "/run/kuryr/cni.sock": Kind::Text, Daemon, Honoured, "Unix socket where kuryr-cni finds the daemon; kuryr-cni's own setting is `daemon_socket` in the CNI configuration";
     state_dir = "/var/lib/kuryr/attachments": Kind::Text, Daemon, Honoured, "Folder of the node where the daemon remembers what it wired, one small file per container";
     node_name: Kind::Text, Daemon, Honoured, "Name of this node in Kubernetes; without it KUBERNETES_NODE_NAME, then the host's name";
