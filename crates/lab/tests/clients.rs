@@ -1,6 +1,6 @@
 //! `openstack` and `kubectl`, which know nothing of us, with a lab that is kept: what its last lines promise.
 
-#![allow(clippy::unwrap_used, reason = "all of this is a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is a test")]
 
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
