@@ -12,7 +12,7 @@ use crate::{Size, bare, measured};
 /// The figures from here.
 pub(crate) const NAMES: [&str; 2] = ["controller-throughput", "controller-calls"];
 
-/// Requests to Neutron under way at once, on both sides: as many as the controller works on pods at once.
+/// Requests to Neutron under way at once, on both sides; four times the default, where it shows more who is slow.
 const AT_ONCE: usize = 64;
 /// Longest time that anything may take here before it counts as stuck.
 const STUCK: Duration = Duration::from_secs(300);
