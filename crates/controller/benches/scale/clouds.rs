@@ -1,6 +1,6 @@
 //! Both fakes over TCP, in this process, and what the controller wrote to them: when, and how much.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 const NAMESPACE: &str = "default";
 /// Kinds in the words of the fake.
 const PODS: &str = "pods";
-pub(crate) const KURYR_PORTS: &str = "kuryrports.openstack.org";
+const KURYR_PORTS: &str = "kuryrports.openstack.org";
 /// Pods per node, as many as kubelet takes unless told otherwise.
 const PODS_PER_NODE: usize = 110;
 /// The user every fake cloud has that may bind ports to hosts, and its project.
@@ -38,10 +38,20 @@ pub(crate) struct Clouds {
 
 /// What came in over TCP.
 struct Written {
-    /// When the creation of a pod's KuryrPort was done, by the pod's name.
-    kuryr_ports: Mutex<HashMap<String, Instant>>,
+    pods: Mutex<Pods>,
     /// Counts requests, so that somebody who waits can look again after each.
     requests: watch::Sender<u64>,
+}
+
+/// Pods by name, as the controller's writes to their KuryrPorts tell.
+#[derive(Default)]
+struct Pods {
+    /// When the creation of the KuryrPort was done.
+    connected: HashMap<String, Instant>,
+    /// Those whose KuryrPort said that its port is active.
+    active: HashSet<String>,
+    /// Those whose KuryrPort was let go of, after its port was deleted.
+    released: HashSet<String>,
 }
 
 impl Written {
@@ -49,9 +59,32 @@ impl Written {
         self.requests.send_modify(|count| *count += 1);
     }
 
-    fn kuryr_ports(&self) -> std::sync::MutexGuard<'_, HashMap<String, Instant>> {
-        self.kuryr_ports.lock().unwrap_or_else(PoisonError::into_inner)
+    fn pods(&self) -> std::sync::MutexGuard<'_, Pods> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Takes in a write that was done.
+    fn done(&self, method: &Method, path: &str, body: &[u8]) {
+        let Some((_, name)) = path.split_once("/kuryrports") else { return };
+        let object: Value = serde_json::from_slice(body).unwrap_or_default();
+        let mut pods = self.pods();
+        if *method == Method::POST {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            pods.connected.insert(name, Instant::now());
+        } else if *method == Method::PATCH {
+            let name = name.trim_start_matches('/').to_owned();
+            if is_active(&object) {
+                pods.active.insert(name);
+            } else if object["metadata"]["finalizers"] == json!([]) {
+                pods.released.insert(name);
+            }
+        }
+    }
+}
+
+/// Whether a KuryrPort, or a patch of one, says that its port is active.
+fn is_active(kuryr_port: &Value) -> bool {
+    kuryr_port["status"]["vifs"]["eth0"]["vif"]["versioned_object.data"]["active"] == true
 }
 
 impl Clouds {
@@ -81,7 +114,7 @@ impl Clouds {
             )?;
         }
 
-        let written = Arc::new(Written { kuryr_ports: Mutex::default(), requests: watch::Sender::new(0) });
+        let written = Arc::new(Written { pods: Mutex::default(), requests: watch::Sender::new(0) });
         tokio::spawn(serve_openstack(openstack.clone(), for_openstack, Arc::clone(&written)));
         tokio::spawn(serve_kubernetes(kubernetes.clone(), for_kubernetes, Arc::clone(&written)));
         let security_group = group["id"].as_str().unwrap_or_default().to_owned();
@@ -135,25 +168,28 @@ impl Clouds {
 
     /// When the creation of this pod's KuryrPort was done.
     pub(crate) fn connected_at(&self, pod: &str) -> Option<Instant> {
-        self.written.kuryr_ports().get(pod).copied()
+        self.written.pods().connected.get(pod).copied()
     }
 
-    /// How many KuryrPorts were created so far.
-    pub(crate) fn created(&self) -> usize {
-        self.written.kuryr_ports().len()
+    /// How many pods were ever connected.
+    pub(crate) fn connected(&self) -> usize {
+        self.written.pods().connected.len()
+    }
+
+    /// How many pods were ever active.
+    pub(crate) fn active(&self) -> usize {
+        self.written.pods().active.len()
+    }
+
+    /// How many pods were ever released.
+    pub(crate) fn released(&self) -> usize {
+        self.written.pods().released.len()
     }
 
     /// KuryrPorts there are, and how many of them say that all is active.
     pub(crate) fn kuryr_ports(&self) -> (usize, usize) {
         let all = self.kubernetes.list(KURYR_PORTS, NAMESPACE);
-        let is_active =
-            |port: &&Value| port["status"]["vifs"]["eth0"]["vif"]["versioned_object.data"]["active"] == true;
-        (all.len(), all.iter().filter(is_active).count())
-    }
-
-    /// Requests for a change of KuryrPorts so far, but for creations.
-    pub(crate) fn patches(&self) -> u64 {
-        self.kubernetes.log().count("patch", KURYR_PORTS)
+        (all.len(), all.iter().filter(|port| is_active(port)).count())
     }
 
     /// Waits until `holds`; looks again whenever the controller has asked for something.
@@ -232,14 +268,11 @@ async fn serve_kubernetes(cluster: Cluster, listener: TcpListener, written: Arc<
     serve(listener, move |request: Request<Bytes>| {
         let (cluster, written) = (cluster.clone(), Arc::clone(&written));
         async move {
-            let is_creation = request.method() == Method::POST && request.uri().path().ends_with("/kuryrports");
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
             let body = request.body().clone();
             let answer = cluster.call(request).await?;
-            let done = Instant::now();
-            if is_creation && answer.status().is_success() {
-                let object: Value = serde_json::from_slice(&body).unwrap_or_default();
-                let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-                written.kuryr_ports().insert(name, done);
+            if answer.status().is_success() {
+                written.done(&method, &path, &body);
             }
             written.seen();
             Ok(answer)

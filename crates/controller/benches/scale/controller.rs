@@ -113,7 +113,9 @@ fn executable() -> Result<PathBuf> {
 }
 
 fn configuration(clouds: &Clouds, health: u16, at_once: Option<usize>) -> String {
-    let at_once = at_once.map(|at_once| format!("cloud_concurrency = {at_once}")).unwrap_or_default();
+    // Four pods in hand for each request, as by default: while some are written to Kubernetes, Neutron has others.
+    let at_once = at_once.map(|at_once| format!("cloud_concurrency = {at_once}\nconcurrency = {}", 4 * at_once));
+    let at_once = at_once.unwrap_or_default();
     format!(
         "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\n{at_once}\n\
          [health_server]\nport = {health}\n\

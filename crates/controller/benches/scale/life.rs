@@ -41,14 +41,10 @@ pub(crate) async fn measure(size: Size) -> Result<()> {
 
 /// Creates pods and waits until the KuryrPorts of all say that they are active.
 async fn connect(clouds: &Clouds, first: usize, end: usize) -> Result<()> {
-    let patches = clouds.patches();
+    let wanted = clouds.active() + end - first;
     let begun = clouds.create_pods(first, end).await?;
     let count = end - first;
-    clouds
-        .until("all pods have a KuryrPort that is active", STUCK, || {
-            clouds.patches() >= patches + u64::try_from(count).unwrap_or(u64::MAX)
-        })
-        .await?;
+    clouds.until("all pods have a KuryrPort that is active", STUCK, || clouds.active() >= wanted).await?;
     let (all, active) = clouds.kuryr_ports();
     ensure!(all == active, "{all} KuryrPorts, {active} of them active");
     let seconds = begun.elapsed().as_secs_f64();
@@ -58,7 +54,7 @@ async fn connect(clouds: &Clouds, first: usize, end: usize) -> Result<()> {
 
 /// Pods come and go at an even pace; how long from the scheduler's word to the KuryrPort.
 async fn latency(clouds: &Clouds, size: Size) -> Result<()> {
-    let patches = clouds.patches();
+    let (active, released) = (clouds.active() + size.samples, clouds.released() + size.samples);
     let mut ticks = tokio::time::interval(EVERY);
     let mut scheduled: Vec<(String, Instant)> = Vec::new();
     for number in 0..size.samples {
@@ -71,11 +67,8 @@ async fn latency(clouds: &Clouds, size: Size) -> Result<()> {
     }
     let all = || scheduled.iter().all(|(name, _)| clouds.connected_at(name).is_some());
     clouds.until("the last pod has a KuryrPort", STUCK, all).await?;
-    // A write for each that is active, and for each that is gone.
-    let writes = patches + 2 * u64::try_from(size.samples)?;
-    clouds
-        .until("those that came are active and those that went are gone", STUCK, || clouds.patches() >= writes)
-        .await?;
+    let settled = || clouds.active() >= active && clouds.released() >= released;
+    clouds.until("those that came are active and those that went are gone", STUCK, settled).await?;
     let mut took: Vec<Duration> = Vec::new();
     for (name, begun) in &scheduled {
         took.extend(clouds.connected_at(name).map(|done| done.saturating_duration_since(*begun)));
@@ -106,17 +99,16 @@ fn memory(controller: &Controller, size: Size) -> Result<()> {
 async fn restart(clouds: &Clouds, size: Size) -> Result<()> {
     let (kuryr_ports, _) = clouds.kuryr_ports();
     ensure!(kuryr_ports == size.pods_at_restart, "{kuryr_ports} pods instead of {}", size.pods_at_restart);
-    let (cloud, patches) = (clouds.openstack.total_writes(), clouds.patches());
+    let (before, active) = (clouds.openstack.total_writes(), clouds.active());
     let controller = Controller::start(clouds, None).await?;
     // Who comes last in the queue has its turn after all others had theirs.
     let last = size.pods_at_restart + size.samples;
     let name = pod_name(last);
     clouds.create_pod(&name)?;
     clouds.schedule(&name, last).await?;
-    let is_connected = || clouds.connected_at(&name).is_some() && clouds.patches() > patches;
-    clouds.until("a pod created after the restart is connected", STUCK, is_connected).await?;
+    clouds.until("a pod created after the restart is active", STUCK, || clouds.active() > active).await?;
     let of_the_last = 1;
-    let writes = clouds.openstack.total_writes() - cloud - of_the_last;
+    let writes = clouds.openstack.total_writes() - before - of_the_last;
     let (now, highest) = controller.memory()?;
     let words = format!(
         "from the start of the process to ready, {} pods; {now:.1} MiB then, {highest:.1} MiB at its highest",

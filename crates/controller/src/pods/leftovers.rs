@@ -82,6 +82,9 @@ impl Pods {
     }
 
     fn keys_naming(&self, ids: &BTreeSet<String>) -> Vec<Key> {
+        if ids.is_empty() {
+            return Vec::new();
+        }
         let names_one = |key: &Key| self.observe(key).recorded_ports().any(|id| ids.contains(id));
         self.kuryr_ports.all().into_iter().map(|(key, _)| key).filter(names_one).collect()
     }
