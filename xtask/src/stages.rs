@@ -73,7 +73,7 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        about: "kubectl and openstack work against the fakes, a real API server answers as recorded",
+        about: "kubectl, helm and openstack agree with us, a real API server answers as recorded",
         quick: false,
         needs: &[Need::Root, Need::Packages(&["python3-openstackclient"])],
         limit: 1800,
@@ -251,10 +251,10 @@ fn ignored(log: &Log, crates: &[&str], environment: &[(&str, &Path)]) -> Result<
     failed.map_or_else(|| log.tests(), Err)
 }
 
-/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes.
+/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes; `helm` and `kubectl` with deploy/.
 fn clients(log: &Log) -> Result<String> {
-    let kube_bin = bed::kube_bin()?;
-    ignored(log, &["fake"], &[("KUBE_BIN", &kube_bin)])
+    let (kube_bin, helm) = (bed::kube_bin()?, bed::helm()?);
+    ignored(log, &["fake", "kuryr"], &[("KUBE_BIN", &kube_bin), ("HELM", &helm)])
 }
 
 /// The same suite as in `test`, against the bed's Neutron. Its environment comes from the file the bed writes for people.
