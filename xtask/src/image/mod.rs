@@ -64,7 +64,7 @@ pub(crate) fn run(image: &Image) -> Result<ExitCode> {
     });
     let about =
         About { name: &name, version, revision: &revision(), architecture: architecture(std::env::consts::ARCH)? };
-    let layers = layers.iter().map(|files| layer::pack(files)).collect::<Result<Vec<_>>>()?;
+    let layers = layers.iter().map(layer::pack).collect::<Result<Vec<_>>>()?;
     let archive = Archive::new(&about, layers)?;
     check_size(archive.compressed())?;
     let write = |path: &Path, bytes: &[u8]| {
