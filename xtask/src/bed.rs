@@ -179,12 +179,25 @@ pub(crate) fn state_dir() -> PathBuf {
 /// # Errors
 /// When the build fails; what to do is on standard error.
 pub(crate) fn kube_bin() -> Result<PathBuf> {
-    let out = Command::new(beds().join("kubernetes/build.sh"))
+    built_by("kubernetes/build.sh")
+}
+
+/// The real `helm`, built if it is not there yet.
+///
+/// # Errors
+/// When it cannot be built.
+pub(crate) fn helm() -> Result<PathBuf> {
+    built_by("helm/build.sh")
+}
+
+/// The path a script of `beds/` prints when it has built what it is about.
+fn built_by(script: &str) -> Result<PathBuf> {
+    let out = Command::new(beds().join(script))
         .stderr(Stdio::inherit())
         .output()
-        .context("beds/kubernetes/build.sh")?;
+        .with_context(|| format!("beds/{script}"))?;
     if !out.status.success() {
-        bail!("the Kubernetes executables could not be built");
+        bail!("beds/{script} could not build its executables");
     }
     Ok(PathBuf::from(String::from_utf8(out.stdout)?.trim()))
 }

@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bed;
 mod bench;
 mod executables;
+mod image;
 mod lab;
 mod needs;
 mod programs;
@@ -33,6 +34,8 @@ enum Task {
     Lab(lab::Lab),
     /// The real OpenStack and Kubernetes that tests run against, on this machine
     Bed(bed::Bed),
+    /// The container image, without a container engine: an OCI archive that is a docker archive too, and its bill of materials
+    Image(image::Image),
     /// Check the rules of the house: arrows between crates, names, sizes, links
     Tidy,
 }
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Bench(bench) => bench::run(&bench),
         Task::Lab(lab) => lab::run(&lab),
         Task::Bed(bed) => bed::run(&bed),
+        Task::Image(image) => image::run(&image),
         Task::Tidy => tidy::run(),
     }
 }

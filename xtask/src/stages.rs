@@ -73,7 +73,7 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        about: "kubectl and openstack work against the fakes, a real API server answers as recorded",
+        about: "kubectl, helm and openstack agree with us, a real API server answers as recorded",
         quick: false,
         needs: &[Need::Root, Need::Packages(&["python3-openstackclient"])],
         limit: 1800,
@@ -257,12 +257,13 @@ fn ignored(log: &Log, programs: Vec<Program>, environment: &[(&str, &Path)]) -> 
     failed.map_or_else(|| log.tests(), Err)
 }
 
-/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes and with the lab.
+/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes and with the lab; `helm` and
+/// `kubectl` with deploy/.
 fn clients(log: &Log) -> Result<String> {
-    let kube_bin = bed::kube_bin()?;
-    let mut programs = log.programs(&["fake"])?;
+    let (kube_bin, helm) = (bed::kube_bin()?, bed::helm()?);
+    let mut programs = log.programs(&["fake", "kuryr"])?;
     programs.push(log.suite("lab", "clients")?);
-    ignored(log, programs, &[("KUBE_BIN", &kube_bin)])
+    ignored(log, programs, &[("KUBE_BIN", &kube_bin), ("HELM", &helm)])
 }
 
 /// Shows that everything that measures works. Judging is for machines on which nothing else runs.

@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 use crate::conf::options::{Definition, default, kuryr};
 use crate::conf::sources::{self, Named, Sources};
 use crate::conf::{ConfError, options::Reader};
+use crate::install::Install;
 
 /// OpenStack networking for Kubernetes.
 #[derive(Debug, Parser)]
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     },
     /// Print the custom resource definitions, for `kubectl apply -f -`
     Crds,
+    /// Put Kuryr into a cluster, or print what would be put there; asks the cloud first what is missing
+    Install(Box<Install>),
 }
 
 /// What to do with a configuration.
@@ -123,7 +126,7 @@ impl Cli {
             Command::Config {
                 action: ConfigAction::Check { role: Role::Controller(common) | Role::Daemon(common) },
             } => Some(common),
-            Command::Config { action: ConfigAction::Options } | Command::Crds => None,
+            Command::Config { action: ConfigAction::Options } | Command::Crds | Command::Install(_) => None,
         }
     }
 }

@@ -6,6 +6,7 @@
 mod cli;
 mod conf;
 mod crds;
+mod install;
 mod logs;
 mod process;
 mod serve;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             process::check(Reader::Daemon, common)
         }
         Command::Config { action: ConfigAction::Options } => print(&conf::reference::page()),
+        Command::Install(install) => install::run(install),
         Command::Crds => match crds::yaml() {
             Ok(yaml) => print(&yaml),
             Err(error) => {

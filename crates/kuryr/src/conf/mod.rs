@@ -139,6 +139,20 @@ impl Conf {
         Ok(conf)
     }
 
+    /// Reads texts as if they were files of these names, in their order. Neither environment nor command line is asked.
+    ///
+    /// # Errors
+    /// A text that is not in the format.
+    pub(crate) fn of(program: Reader, texts: &[(&str, String)]) -> Result<Conf, ConfError> {
+        let mut conf = Conf { program, said: BTreeMap::new(), warnings: Vec::new() };
+        for (name, text) in texts {
+            conf.add_file(Path::new(name), text)?;
+        }
+        let found = findings::all(&conf);
+        conf.warnings.extend(found);
+        Ok(conf)
+    }
+
     fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
         let format = |source| ConfError::Format { path: path.to_owned(), source };
         let shared: Arc<Path> = path.into();

@@ -1,0 +1,169 @@
+//! The cluster: how to reach it, whether it can take Kuryr, and putting objects there.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::discovery::ApiResource;
+use kube::{Api, Client, Config};
+use serde_json::Value;
+
+use super::finding::Finding;
+
+/// Whose fields the applied ones are.
+const MANAGER: &str = "kuryr-install";
+/// Oldest Kubernetes 1.x whose API has everything the objects use.
+const OLDEST: u32 = 30;
+/// DaemonSet of kuryr-kubernetes.
+const LEGACY_DAEMON_SET: &str = "kuryr-cni-ds";
+
+/// Where the cluster is, from a kubeconfig.
+///
+/// # Errors
+/// A file that is not there, cannot be read or lacks the context.
+pub(crate) async fn config(file: Option<&Path>, context: Option<&str>) -> Result<Config> {
+    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
+    let config = match file {
+        Some(file) => {
+            let read = Kubeconfig::read_from(file)
+                .with_context(|| format!("the kubeconfig {} cannot be used", file.display()))?;
+            Config::from_custom_kubeconfig(read, &options).await
+        }
+        None => Config::from_kubeconfig(&options).await,
+    };
+    config.context("no cluster is known; name its kubeconfig with --kubeconfig or KUBECONFIG")
+}
+
+/// Host and port that the nodes can use too; `None` for an address of this machine alone.
+pub(crate) fn api_server(address: &http::Uri) -> Option<(String, u16)> {
+    let host = address.host()?.trim_matches(['[', ']']);
+    let own = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback() || ip.is_unspecified());
+    let port = address.port_u16().unwrap_or(if address.scheme_str() == Some("http") { 80 } else { 443 });
+    (!own).then(|| (host.to_owned(), port))
+}
+
+/// What the cluster is and whether it can take us.
+///
+/// # Errors
+/// A cluster that does not answer.
+pub(crate) async fn ask(client: &Client, namespace: &str) -> Result<Vec<Finding>> {
+    let version =
+        client.apiserver_version().await.context("the API server does not answer; check kubeconfig and network")?;
+    let mut findings = vec![of_version(&version.major, &version.minor, &version.git_version)];
+    let found = Api::<Namespace>::all(client.clone()).get_opt(namespace).await;
+    if found.with_context(|| format!("cannot look for the namespace {namespace}"))?.is_none() {
+        findings.push(Finding::missing(
+            format!("there is no namespace {namespace}"),
+            format!("kubectl create namespace {namespace}"),
+        ));
+    }
+    let old = Api::<DaemonSet>::namespaced(client.clone(), namespace).get_opt(LEGACY_DAEMON_SET).await;
+    if old.with_context(|| format!("cannot look for the DaemonSet {LEGACY_DAEMON_SET}"))?.is_some() {
+        findings.push(Finding::missing(
+            format!("the DaemonSet {LEGACY_DAEMON_SET} of kuryr-kubernetes is there: two daemons would work on each node"),
+            format!(
+                "kubectl -n {namespace} delete daemonset {LEGACY_DAEMON_SET} --cascade=orphan; the new DaemonSet then replaces its \
+                 pods node by node"
+            ),
+        ));
+    }
+    Ok(findings)
+}
+
+fn of_version(major: &str, minor: &str, whole: &str) -> Finding {
+    let digits = minor.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let enough = major != "1" || digits.parse::<u32>().is_ok_and(|minor| minor >= OLDEST);
+    if enough {
+        Finding::fine(format!("Kubernetes {whole}"))
+    } else {
+        Finding::missing(
+            format!("Kubernetes {whole} is too old"),
+            format!("update it to 1.{OLDEST} or later (ValidatingAdmissionPolicy, appArmorProfile)"),
+        )
+    }
+}
+
+/// What an apply did to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// It was not there.
+    Created,
+    /// It was different.
+    Changed,
+    /// It was there.
+    Unchanged,
+}
+
+impl std::fmt::Display for Done {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(match self {
+            Done::Created => "created",
+            Done::Changed => "changed",
+            Done::Unchanged => "unchanged",
+        })
+    }
+}
+
+/// Makes an object be as it is here, whoever set its fields before.
+///
+/// # Errors
+/// What the API server says.
+pub(crate) async fn apply(client: &Client, object: &Value) -> Result<Done> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+    let api_version = text(&object["apiVersion"]);
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    let title = title(object);
+    let before = api.get_opt(&name).await.with_context(|| format!("{title} cannot be looked for"))?;
+    let applied = api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await;
+    let after = applied.with_context(|| {
+        format!(
+            "{title} cannot be applied; what was applied before it stays, and a repeated `kuryr install` goes on here"
+        )
+    })?;
+    Ok(match before {
+        None => Done::Created,
+        Some(before) if before.metadata.resource_version == after.metadata.resource_version => Done::Unchanged,
+        Some(_) => Done::Changed,
+    })
+}
+
+/// `DaemonSet kube-system/kuryr-cni`.
+pub(crate) fn title(object: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let namespace = object["metadata"]["namespace"].as_str().map(|namespace| format!("{namespace}/"));
+    format!("{} {}{}", text(&object["kind"]), namespace.unwrap_or_default(), text(&object["metadata"]["name"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_this_machine_is_none_for_nodes() {
+        let server = |address: &str| api_server(&address.parse().unwrap());
+        assert_eq!(server("https://10.0.0.5:6443"), Some(("10.0.0.5".to_owned(), 6443)));
+        assert_eq!(server("https://[fd00::1]:6443/"), Some(("fd00::1".to_owned(), 6443)));
+        assert_eq!(server("https://api.example.org"), Some(("api.example.org".to_owned(), 443)));
+        for own in ["https://127.0.0.1:6443", "https://localhost:8443", "https://[::1]:6443", "http://0.0.0.0:80"] {
+            assert_eq!(server(own), None, "{own}");
+        }
+    }
+
+    #[test]
+    fn an_old_kubernetes_is_told() {
+        assert!(!of_version("1", "34", "v1.34.1").is_missing());
+        assert!(!of_version("1", "30+", "v1.30.2-eks").is_missing());
+        assert!(of_version("1", "29", "v1.29.0").is_missing());
+    }
+}

@@ -1,0 +1,123 @@
+//! What no other test says about the objects.
+
+use super::*;
+use crate::install::values::Values;
+
+fn values(more: &str) -> Values {
+    let least = "network: {project: p, podSubnets: [s]}";
+    Values::of(&[("least".into(), least.into()), ("more".into(), more.into())], &[]).unwrap()
+}
+
+fn all_of(values: &Values) -> Vec<Value> {
+    all(&Scene { values, namespace: "kube-system" }).unwrap()
+}
+
+fn find<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = objects.iter().find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("no {kind} {name}"))
+}
+
+fn container(workload: &Value) -> &Value {
+    &workload["spec"]["template"]["spec"]["containers"][0]
+}
+
+#[test]
+fn credentials_are_mounted_in_the_controller_alone() {
+    let objects = all_of(&values("cloud: {authUrl: 'https://c:5000', username: u, password: hunter2, projectName: p}"));
+    let secret = find(&objects, "Secret", "kuryr-cloud");
+    let others: Vec<_> = objects.iter().filter(|object| object["kind"] != "Secret").collect();
+    assert!(!serde_json::to_string(&others).unwrap().contains("hunter2"));
+    assert!(secret["data"]["cloud.conf"].is_string());
+    let uses =
+        |name: &str, kind: &str| serde_json::to_string(find(&objects, kind, name)).unwrap().contains("kuryr-cloud");
+    assert!(uses("kuryr-controller", "Deployment") && !uses("kuryr-cni", "DaemonSet"));
+}
+
+#[test]
+fn the_daemon_has_two_capabilities_and_is_not_privileged() {
+    let objects = all_of(&values(""));
+    let security = &container(find(&objects, "DaemonSet", "kuryr-cni"))["securityContext"];
+    assert_eq!(security["privileged"], false);
+    assert_eq!(security["capabilities"], json!({ "drop": ["ALL"], "add": ["NET_ADMIN", "SYS_ADMIN"] }));
+    let security = &container(find(&objects, "Deployment", "kuryr-controller"))["securityContext"];
+    assert_eq!(security["capabilities"], json!({ "drop": ["ALL"] }));
+}
+
+#[test]
+fn a_password_arrives_letter_by_letter() {
+    for password in ["pa$$word ${x}", " blanks ", "\"quoted\"", "'", "#;=:", "äß"] {
+        let cloud =
+            json!({ "cloud": { "authUrl": "https://c", "username": "u", "password": password, "projectName": "p" } });
+        let values = values(&cloud.to_string());
+        let text = configuration::cloud_conf(&values.cloud);
+        let conf = crate::conf::Conf::of(crate::conf::options::Reader::Controller, &[("cloud.conf", text)]).unwrap();
+        let settings = conf.cloud().unwrap();
+        let kuryr_openstack::Auth::Password { password: read, .. } = settings.auth else { panic!() };
+        assert_eq!(read.expose(), password);
+    }
+}
+
+#[test]
+fn the_configuration_is_one_the_programs_take_without_a_word() {
+    let values = values(
+        "{network: {podSecurityGroups: [a, b], tags: [t]}, options: {kuryr: {concurrency: 7}, neutron_defaults: {ovs_bridge: br-x}}}",
+    );
+    let text = configuration::kuryr_conf(&values);
+    let conf = crate::conf::Conf::of(crate::conf::options::Reader::Controller, &[("kuryr.conf", text)]).unwrap();
+    assert_eq!((conf.check().len(), conf.warnings()), (0, &[][..]));
+    let config = conf.controller(0).unwrap();
+    assert_eq!(config.placement.pod_security_groups, ["a", "b"]);
+    assert_eq!((config.concurrency, config.ovs_bridge.as_deref()), (7, Some("br-x")));
+}
+
+#[test]
+fn a_kuryr_conf_of_old_is_taken_as_it_is() {
+    let old = "[DEFAULT]\n# mine\ndebug=true\n[cni_health_server]\nport = 1\n";
+    let values = values(&json!({ "config": old }).to_string());
+    let objects = all_of(&values);
+    assert_eq!(find(&objects, "ConfigMap", "kuryr-config")["data"]["kuryr.conf"], old);
+    // Its ports do not matter: the probes' own are in the environment, which wins.
+    let container = container(find(&objects, "DaemonSet", "kuryr-cni"));
+    assert_eq!(container["readinessProbe"]["httpGet"], json!({ "path": "/ready", "port": 8090, "host": "127.0.0.1" }));
+    let env = container["env"].as_array().unwrap();
+    assert!(env.contains(&json!({ "name": "OS_CNI_HEALTH_SERVER__PORT", "value": "8090" })));
+}
+
+#[test]
+fn the_api_server_is_reached_without_the_service() {
+    let objects = all_of(&values("apiServer: {host: 'fd00::5', port: 6444}"));
+    for (kind, name) in [("Deployment", "kuryr-controller"), ("DaemonSet", "kuryr-cni")] {
+        let env = container(find(&objects, kind, name))["env"].as_array().unwrap();
+        for (variable, value) in [
+            ("KUBERNETES_SERVICE_HOST", "fd00::5"),
+            ("KUBERNETES_SERVICE_PORT", "6444"),
+            ("KUBERNETES_SERVICE_PORT_HTTPS", "6444"),
+        ] {
+            assert!(env.contains(&json!({ "name": variable, "value": value })), "{kind}: {variable}");
+        }
+    }
+}
+
+#[test]
+fn another_configuration_starts_pods_again_and_the_same_does_not() {
+    let sum = |more: &str| {
+        let objects = all_of(&values(more));
+        let pod = &find(&objects, "DaemonSet", "kuryr-cni")["spec"]["template"];
+        pod["metadata"]["annotations"]["kuryr.openstack.org/configuration"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(sum(""), sum("controller: {replicas: 1}"));
+    assert_ne!(sum(""), sum("log: {debug: true}"));
+}
+
+#[test]
+fn what_is_off_is_not_there() {
+    let objects = all_of(&values(
+        "{controller: {replicas: 1, healthPort: 0}, admissionPolicy: {enabled: false}, crds: {install: false}, listenAddress: ''}",
+    ));
+    let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
+    for kind in ["PodDisruptionBudget", "ValidatingAdmissionPolicy", "CustomResourceDefinition", "Secret"] {
+        assert!(!kinds.contains(&kind), "{kind}");
+    }
+    assert!(container(find(&objects, "Deployment", "kuryr-controller")).get("livenessProbe").is_none());
+    assert!(container(find(&objects, "DaemonSet", "kuryr-cni"))["livenessProbe"]["httpGet"].get("host").is_none());
+}
