@@ -50,6 +50,7 @@ pub async fn run(
     health: Health,
     shutdown: CancellationToken,
 ) {
+    cloud.observe(metrics.observer());
     let Some(tags_in_body) = shutdown.run_until_cancelled(probe(&cloud)).await else { return };
     let pods = Pods::new(kube, cloud, config, tags_in_body, metrics);
     let readiness = async {

@@ -19,7 +19,7 @@ mod health;
 pub mod kernel;
 mod leftovers;
 mod legacy;
-mod metrics;
+pub mod metrics;
 pub mod ovsdb;
 pub mod plug;
 mod pods;
