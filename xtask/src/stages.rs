@@ -73,9 +73,9 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        about: "kubectl and openstack work against the fakes, a real API server answers as recorded",
+        about: "kubectl and openstack work against the fakes, a real API server answers as recorded, promtool takes our alerts",
         quick: false,
-        needs: &[Need::Root, Need::Packages(&["python3-openstackclient"])],
+        needs: &[Need::Root, Need::Packages(&["python3-openstackclient", "prometheus"])],
         limit: 1800,
         run: clients,
     },
@@ -251,8 +251,12 @@ fn ignored(log: &Log, crates: &[&str], environment: &[(&str, &Path)]) -> Result<
     failed.map_or_else(|| log.tests(), Err)
 }
 
-/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes.
+/// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes; `promtool` with our alerts.
 fn clients(log: &Log) -> Result<String> {
+    let monitoring = crate::root().join("deploy/monitoring");
+    for (action, file) in [("check", "kuryr-alerts.yaml"), ("test", "kuryr-alerts.test.yaml")] {
+        log.run_in(&monitoring, Command::new("promtool").args([action, "rules", file]))?;
+    }
     let kube_bin = bed::kube_bin()?;
     ignored(log, &["fake"], &[("KUBE_BIN", &kube_bin)])
 }
