@@ -88,14 +88,19 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
         ports: Err(Failure { kind: ErrorKind::Unavailable, text: "not asked".to_owned() }),
         trials: Vec::new(),
     };
-    if facts.who.is_err() {
-        return facts;
-    }
+    let Ok(who) = &facts.who else { return facts };
+    // kuryr.conf has to name a project; until it does, the credentials' own is looked at.
+    let own = who.project_id.clone().filter(|_| wanted.project.is_empty());
+    let wanted = &Wanted { project: own.unwrap_or_else(|| wanted.project.clone()), ..wanted.clone() };
     facts.extensions = network.extensions().await.map_err(Failure::from);
     if facts.extensions.is_err() {
         return facts;
     }
-    facts.project = cloud.project(&wanted.project).await.map(|project| project.name).map_err(Failure::from);
+    facts.project = if wanted.project.is_empty() {
+        Err(Failure { kind: ErrorKind::NotFound, text: "the credentials are for no project".to_owned() })
+    } else {
+        cloud.project(&wanted.project).await.map(|project| project.name).map_err(Failure::from)
+    };
     for id in &wanted.pod_subnets {
         facts.subnets.push((id.clone(), network.subnet(id).await.map_err(Failure::from)));
     }
@@ -130,7 +135,7 @@ async fn security_groups(cloud: &Cloud, wanted: &Wanted) -> Vec<(String, Answer<
     for id in &wanted.security_groups {
         groups.push((id.clone(), cloud.network().security_group(id).await.map_err(Failure::from)));
     }
-    if groups.is_empty() {
+    if groups.is_empty() && !wanted.project.is_empty() {
         let query = SecurityGroupQuery {
             name: Some(vec!["default".to_owned()]),
             project_id: Some(wanted.project.clone()),

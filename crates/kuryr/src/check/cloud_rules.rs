@@ -89,6 +89,9 @@ fn credentials(failure: &Failure, facts: &CloudFacts) -> Finding {
 
 fn project(facts: &CloudFacts, wanted: &Wanted) -> Finding {
     match &facts.project {
+        Ok(name) if wanted.project.is_empty() => {
+            Finding::good("project", format!("{name}, the credentials' own, because kuryr.conf names none"))
+        }
         Ok(name) => Finding::good("project", format!("{name} ({})", wanted.project)),
         Err(failure) if failure.kind == ErrorKind::NotFound => Finding::error(
             "project",

@@ -151,6 +151,19 @@ async fn a_project_that_does_not_exist() {
 }
 
 #[tokio::test]
+async fn without_a_project_the_credentials_own_is_looked_at() {
+    let mut cloud = FakeCloud::routed().await;
+    // Another project's group of the same name is none of ours.
+    cloud.cloud.seed_network("k8s-other", "theirs", &["10.7.0.0/24"]);
+    cloud.wanted.project.clear();
+    cloud.wanted.security_groups.clear();
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    expect(&found, ("project", Severity::Good), &["k8s", "the credentials' own"], &[]);
+    expect(&found, ("port quota", Severity::Good), &["without limit"], &[]);
+    assert!(found.iter().any(|finding| finding.check == "security group" && finding.what == "default"), "{found:#?}");
+}
+
+#[tokio::test]
 async fn subnets() {
     let take = |cloud: &mut FakeCloud| cloud.wanted.pod_subnets = vec![MISSING.to_owned()];
     without(take, ("pod subnet", Error), &[MISSING, "does not exist"], &["openstack subnet list", "pod_subnet"]).await;
