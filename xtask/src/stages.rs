@@ -73,9 +73,9 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "clients",
-        about: "kubectl, helm and openstack agree with us, a real API server answers as recorded",
+        about: "kubectl, helm, openstack and promtool agree with us, a real API server answers as recorded",
         quick: false,
-        needs: &[Need::Root, Need::Packages(&["python3-openstackclient"])],
+        needs: &[Need::Root, Need::Packages(&["python3-openstackclient", "prometheus"])],
         limit: 1800,
         run: clients,
     },
@@ -258,8 +258,12 @@ fn ignored(log: &Log, programs: Vec<Program>, environment: &[(&str, &Path)]) -> 
 }
 
 /// `kubectl`, a kube-apiserver and `openstack`, which know nothing of us, with the fakes and with the lab; `helm` and
-/// `kubectl` with deploy/.
+/// `kubectl` with deploy/, `promtool` with our alerts.
 fn clients(log: &Log) -> Result<String> {
+    let monitoring = crate::root().join("deploy/monitoring");
+    for (action, file) in [("check", "kuryr-alerts.yaml"), ("test", "kuryr-alerts.test.yaml")] {
+        log.run_in(&monitoring, Command::new("promtool").args([action, "rules", file]))?;
+    }
     let (kube_bin, helm) = (bed::kube_bin()?, bed::helm()?);
     let mut programs = log.programs(&["fake", "kuryr"])?;
     programs.push(log.suite("lab", "clients")?);

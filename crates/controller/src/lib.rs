@@ -70,6 +70,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) {
     let Connections { kube, cloud, lease, fence } = connections;
+    cloud.observe(metrics.observer());
     let (watched, asked) = (Watched::default(), AtomicBool::new(false));
     let readiness = async {
         while !shutdown.is_cancelled() {

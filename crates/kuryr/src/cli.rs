@@ -5,10 +5,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::check::CheckArgs;
 use crate::conf::options::{Definition, default, kuryr};
 use crate::conf::sources::{self, Named, Sources};
 use crate::conf::{ConfError, options::Reader};
 use crate::install::Install;
+use crate::probe::ProbeAction;
+use crate::status::StatusArgs;
+use crate::uninstall::UninstallArgs;
+use crate::upgrade_check::UpgradeArgs;
 
 /// OpenStack networking for Kubernetes.
 #[derive(Debug, Parser)]
@@ -34,6 +39,24 @@ pub(crate) enum Command {
     Crds,
     /// Put Kuryr into a cluster, or print what would be put there; asks the cloud first what is missing
     Install(Box<Install>),
+
+    // Day two, for people.
+    /// Show how Kuryr is, and what pods wait for
+    Status(Box<StatusArgs>),
+    /// Look for what cloud and cluster lack, before or after installing
+    Check(Box<CheckArgs>),
+    /// Tell whether this version can take over from the kuryr-kubernetes in the cluster
+    UpgradeCheck(Box<UpgradeArgs>),
+    /// Take Kuryr out of the cluster, and prove that nothing is left
+    Uninstall(Box<UninstallArgs>),
+    /// Print the manual of all metrics, in Markdown
+    Metrics,
+    /// What `kuryr check` runs in its pods
+    #[command(hide = true)]
+    Probe {
+        #[command(subcommand)]
+        action: ProbeAction,
+    },
 }
 
 /// What to do with a configuration.
@@ -41,6 +64,9 @@ pub(crate) enum Command {
 pub(crate) enum ConfigAction {
     /// Tell what is wrong with it or without effect; ends with 2 if it cannot work
     Check {
+        /// Go through it option by option: what is kept, renamed, ignored, later or dangerous
+        #[arg(long, global = true)]
+        explain: bool,
         #[command(subcommand)]
         role: Role,
     },
@@ -124,9 +150,14 @@ impl Cli {
         match &mut self.command {
             Command::Controller(common) | Command::Daemon(common) => Some(common),
             Command::Config {
-                action: ConfigAction::Check { role: Role::Controller(common) | Role::Daemon(common) },
+                action: ConfigAction::Check { role: Role::Controller(common) | Role::Daemon(common), .. },
             } => Some(common),
             Command::Config { action: ConfigAction::Options } | Command::Crds | Command::Install(_) => None,
+            Command::Status(args) => Some(&mut args.target.common),
+            Command::Check(args) => Some(&mut args.target.common),
+            Command::UpgradeCheck(args) => Some(&mut args.target.common),
+            Command::Uninstall(args) => Some(&mut args.target.common),
+            Command::Metrics | Command::Probe { .. } => None,
         }
     }
 }
@@ -139,9 +170,24 @@ fn with_role(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         Some("kuryr-controller" | "kuryr-k8s-controller") => &["controller"],
         Some("kuryr-daemon") => &["daemon"],
         Some("cni_ds_init") => &["daemon", "--install-plugin", "--config-file", sources::USUAL],
+        Some("kuryr-k8s-status") => return of_status(arguments),
         _ => return arguments,
     };
     arguments.splice(1..1, role.iter().map(OsString::from));
+    arguments
+}
+
+/// `kuryr-k8s-status upgrade check` is `kuryr upgrade-check`, and its `version` is ours. What it could not do any more itself
+/// is refused as an unknown word.
+fn of_status(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let word = |place: usize| arguments.get(place).and_then(|word| word.to_str());
+    match (word(1), word(2)) {
+        (Some("upgrade"), Some("check")) => {
+            arguments.splice(1..3, [OsString::from("upgrade-check")]);
+        }
+        (Some("version"), None) => arguments[1] = OsString::from("--version"),
+        _ => {}
+    }
     arguments
 }
 
@@ -226,6 +272,11 @@ mod tests {
         assert!(matches!(read(&["/usr/bin/kuryr-k8s-controller"]).command, Command::Controller(_)));
         assert!(matches!(read(&["kuryr-daemon", "-d"]).command, Command::Daemon(Common { debug: true, .. })));
         assert!(matches!(read(&["kuryr", "crds"]).command, Command::Crds));
+        let old = read(&["kuryr-k8s-status", "upgrade", "check", "--config-file", "x"]);
+        assert!(matches!(old.command, Command::UpgradeCheck(_)));
+        assert!(matches!(read(&["kubectl-kuryr", "status"]).command, Command::Status(_)));
+        let version = Cli::read(["kuryr-k8s-status", "version"].map(OsString::from)).unwrap_err();
+        assert_eq!(version.kind(), clap::error::ErrorKind::DisplayVersion);
     }
 
     #[test]

@@ -3,13 +3,21 @@
 //! The first argument says which part, or the name of the link it is called by: `kuryr-controller`,
 //! `kuryr-k8s-controller`, `kuryr-daemon` and `cni_ds_init` keep working in manifests written for kuryr-kubernetes.
 
+mod check;
 mod cli;
 mod conf;
 mod crds;
 mod install;
 mod logs;
+mod metrics_page;
+mod operator;
+mod probe;
 mod process;
+mod screen;
 mod serve;
+mod status;
+mod uninstall;
+mod upgrade_check;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -30,14 +38,20 @@ fn main() -> ExitCode {
     let exit = match &cli.command {
         Command::Controller(common) => process::run(Reader::Controller, common),
         Command::Daemon(common) => process::run(Reader::Daemon, common),
-        Command::Config { action: ConfigAction::Check { role: Role::Controller(common) } } => {
-            process::check(Reader::Controller, common)
+        Command::Config { action: ConfigAction::Check { role: Role::Controller(common), explain } } => {
+            process::check(Reader::Controller, common, *explain)
         }
-        Command::Config { action: ConfigAction::Check { role: Role::Daemon(common) } } => {
-            process::check(Reader::Daemon, common)
+        Command::Config { action: ConfigAction::Check { role: Role::Daemon(common), explain } } => {
+            process::check(Reader::Daemon, common, *explain)
         }
         Command::Config { action: ConfigAction::Options } => print(&conf::reference::page()),
         Command::Install(install) => install::run(install),
+        Command::Status(args) => status::run(args),
+        Command::Check(args) => check::run(args),
+        Command::UpgradeCheck(args) => upgrade_check::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
+        Command::Metrics => print(&metrics_page::page()),
+        Command::Probe { action } => probe::run(action),
         Command::Crds => match crds::yaml() {
             Ok(yaml) => print(&yaml),
             Err(error) => {

@@ -16,6 +16,7 @@ use crate::cli::{Common, program_name};
 use crate::conf::options::Reader;
 use crate::conf::{Conf, ConfError, secrets_on_a_node};
 use crate::logs::Logs;
+use crate::screen::{Screen, Tone};
 use crate::serve;
 
 /// Threads for what blocks: records on a disk, names to look up. A burst of pods would start one each, and what a thread
@@ -31,6 +32,8 @@ pub(crate) enum Exit {
     Failed,
     /// The command line or the configuration must be corrected first.
     Refused,
+    /// `kuryr upgrade-check` could not look: kuryr-k8s-status' own code for it.
+    Unknown,
 }
 
 impl From<Exit> for ExitCode {
@@ -39,12 +42,16 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Failed => 1,
             Exit::Refused => 2,
+            Exit::Unknown => 255,
         })
     }
 }
 
 /// Tells what is wrong with a configuration or without effect in it.
-pub(crate) fn check(program: Reader, common: &Common) -> Exit {
+pub(crate) fn check(program: Reader, common: &Common, explain: bool) -> Exit {
+    if explain && let Err(error) = explain_all(program, common) {
+        return refuse(&[error]);
+    }
     let conf = match read(program, common) {
         Ok(conf) => conf,
         Err(errors) => return refuse(&errors),
@@ -67,6 +74,22 @@ pub(crate) fn check(program: Reader, common: &Common) -> Exit {
         }
         Err(error) => refuse(&[error]),
     }
+}
+
+/// Goes through a configuration option by option, also through one that cannot be used.
+fn explain_all(program: Reader, common: &Common) -> Result<(), ConfError> {
+    let conf = Conf::read(program, &common.sources(program)?)?;
+    let screen = Screen::of_stdout();
+    let mut page = String::new();
+    for one in conf.explain() {
+        screen.wrap(&mut page, 11, &format!("{:<11}", one.fate), &format!("{} ({})", one.title, one.place));
+        screen.wrap(&mut page, 13, "", &one.words);
+        if let Some(danger) = &one.danger {
+            screen.wrap(&mut page, 13, "", &screen.paint(Tone::Bad, &format!("dangerous: {danger}")));
+        }
+    }
+    crate::print(&page);
+    Ok(())
 }
 
 /// Runs the controller or the daemon until a signal ends it.
@@ -181,7 +204,8 @@ fn warnings(conf: &Conf, program: Reader) -> Vec<String> {
     warnings
 }
 
-fn refuse(errors: &[ConfError]) -> Exit {
+/// Tells what must be corrected first.
+pub(crate) fn refuse(errors: &[ConfError]) -> Exit {
     for error in errors {
         eprintln!("error: {error}");
     }

@@ -109,6 +109,35 @@ fn a_wrong_command_line_is_2_and_help_is_0() {
 }
 
 #[test]
+fn commands_for_people_say_what_they_lack() {
+    for command in ["status", "check", "uninstall --cluster-only --yes"] {
+        let (code, stdout, stderr) = ended(kuryr(&command.split(' ').collect::<Vec<_>>()));
+        assert_eq!((code, stdout.as_str()), (Some(1), ""), "{command}: {stderr}");
+        assert!(stderr.contains("no cluster is known") && stderr.contains("KUBECONFIG"), "{command}: {stderr}");
+    }
+    let (code, _, stderr) = ended(kuryr(&["upgrade-check"]));
+    assert_eq!(code, Some(255), "as kuryr-k8s-status: {stderr}");
+    assert_eq!(ended(kuryr(&["status", "--wait=soon"])).0, Some(2));
+    let (code, stdout, _) = ended(kuryr(&["metrics"]));
+    assert!(code == Some(0) && stdout.contains("| `kuryr_queue_depth` | gauge | – |"), "{stdout}");
+}
+
+#[test]
+fn a_configuration_is_explained_option_by_option() {
+    let folder = Folder::with(&format!("{CLOUD}[kubernetes]\nport_debug = true\nssl_verify_server_crt = false\n"));
+    let mut check = kuryr(&["config", "check", "--explain", "controller", "--config-file"]);
+    check.arg(folder.path("kuryr.conf"));
+    let (code, stdout, stderr) = ended(check);
+    assert_eq!(code, Some(0), "{stderr}");
+    let flat = stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        flat.contains("ignored [kubernetes] port_debug (") && flat.contains("dangerous: the token goes to"),
+        "{stdout}"
+    );
+    assert!(!stdout.contains("hunter2"), "{stdout}");
+}
+
+#[test]
 fn definitions_are_printed_and_a_reader_may_stop() {
     let (code, stdout, _) = ended(kuryr(&["crds"]));
     assert!(code == Some(0) && stdout.contains("\nkind: CustomResourceDefinition\n"), "{stdout}");

@@ -21,7 +21,7 @@ pub mod install;
 pub mod kernel;
 mod leftovers;
 mod legacy;
-mod metrics;
+pub mod metrics;
 pub mod ovsdb;
 pub mod plug;
 mod pods;

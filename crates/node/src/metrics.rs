@@ -92,6 +92,15 @@ impl Metrics {
     }
 }
 
+/// All metrics with one sample each, so that their labels show: docs/metrics.md is made from it.
+#[must_use]
+pub fn example() -> String {
+    let metrics = Metrics::new();
+    metrics.request("ADD", false, Duration::from_millis(60));
+    metrics.phase(Phase::Plug, Duration::from_millis(2));
+    metrics.text(1, 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,6 @@
 //! One exchange with a service: the only place a request leaves from.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use tower::ServiceExt;
 
 use crate::fault::Fault;
+use crate::observer::{Exchange, Observer, Outcome};
 use crate::secret::Secret;
 use crate::settings::CloudSettings;
 use crate::transport::{Transport, TransportError};
@@ -57,6 +58,7 @@ impl Answer {
 pub(crate) struct Http {
     transport: Transport,
     random: Mutex<fastrand::Rng>,
+    observer: OnceLock<Observer>,
 }
 
 static TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -68,7 +70,18 @@ impl Http {
             Some(seed) => fastrand::Rng::with_seed(seed),
             None => fastrand::Rng::new(),
         };
-        Http { transport, random: Mutex::new(random) }
+        Http { transport, random: Mutex::new(random), observer: OnceLock::new() }
+    }
+
+    pub(crate) fn observe(&self, observer: Observer) {
+        // A second observer is not told, as `Cloud::observe` says.
+        let _ = self.observer.set(observer);
+    }
+
+    fn tell(&self, call: &Call, outcome: Outcome, took: Duration) {
+        if let Some(observer) = self.observer.get() {
+            observer(&Exchange::new(&call.method, &call.path, outcome, took));
+        }
     }
 
     /// A random duration in `0..=most`: full jitter.
@@ -102,6 +115,7 @@ impl Http {
             Ok(Ok(answer)) => answer,
             failed => {
                 let changes = call.effect != Effect::Read;
+                self.tell(call, if failed.is_ok() { Outcome::Lost } else { Outcome::TimedOut }, elapsed);
                 let error = match failed {
                     Ok(Err(error)) => unanswered(&error, changes),
                     _ => Error::new(ErrorKind::Timeout, format!("no answer within {:.1} s", elapsed.as_secs_f64()))
@@ -114,6 +128,7 @@ impl Http {
         };
 
         let status = answer.status();
+        self.tell(call, Outcome::Answered(status.as_u16()), elapsed);
         let request_id =
             answer.headers().get(&REQUEST_ID).and_then(|id| id.to_str().ok()).map_or(sent_id, str::to_owned);
         tracing::debug!(call = name, status = status.as_u16(), request_id, ?elapsed, "answered");

@@ -18,6 +18,7 @@ mod error;
 mod fault;
 mod http;
 pub mod network;
+mod observer;
 mod options;
 mod projects;
 mod query;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 pub use auth::AuthInfo;
 pub use error::{Error, ErrorKind};
 pub use network::Network;
+pub use observer::{Exchange, Observer, Outcome};
 pub use projects::Project;
 pub use secret::Secret;
 pub use settings::{ApplicationCredential, Auth, CloudSettings, Domain, Interface, Named, Scope};
@@ -50,6 +52,7 @@ pub struct Cloud {
 }
 
 struct Inner {
+    http: Arc<Http>,
     keystone: Arc<Keystone>,
     identity: Service,
     network: Network,
@@ -82,7 +85,12 @@ impl Cloud {
         let service = |kind| Service::new(kind, settings.clone(), http.clone(), keystone.clone());
         let identity = service(catalog::IDENTITY);
         let network = Network::new(service(catalog::NETWORK));
-        Cloud { inner: Arc::new(Inner { keystone, identity, network }) }
+        Cloud { inner: Arc::new(Inner { http, keystone, identity, network }) }
+    }
+
+    /// Tells `observer` of every exchange from now on. The first observer stays; a second one is not told.
+    pub fn observe(&self, observer: Observer) {
+        self.inner.http.observe(observer);
     }
 
     /// Neutron.

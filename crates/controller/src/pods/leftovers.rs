@@ -41,6 +41,7 @@ impl Pods {
                 Ok(()) => {
                     ports = self.collect_ports(&ports).await;
                     kuryr_ports = self.collect_kuryr_ports(&kuryr_ports).await;
+                    self.note_quota().await;
                 }
                 Err(error) => tracing::warn!(%error, "cannot list our Neutron ports"),
             }
@@ -141,6 +142,7 @@ impl Pods {
                 sightings.insert(port.id.clone());
                 continue;
             }
+            self.metrics.left_over_deleted();
             self.index.remove(&port.id);
         }
         sightings

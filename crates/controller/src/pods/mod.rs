@@ -13,6 +13,7 @@
 mod activation;
 mod apply;
 mod condition;
+mod counted;
 mod desired;
 mod index;
 mod leftovers;
@@ -133,9 +134,10 @@ impl Pods {
         }
         tracing::info!("pods, KuryrPorts and Neutron ports are known; working");
         tokio::join!(
-            self.queue.work(self.config.concurrency, shutdown, |key| self.look_at(key)),
+            self.queue.work(self.config.concurrency, shutdown, |key| self.look_and_time(key)),
             self.poll_activation(shutdown),
             self.watch_drift(shutdown),
+            self.count(shutdown),
         );
     }
 

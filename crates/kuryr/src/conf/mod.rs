@@ -12,6 +12,7 @@ pub(crate) mod cloud;
 pub(crate) mod cluster;
 pub(crate) mod controller;
 pub(crate) mod daemon;
+mod explain;
 mod findings;
 mod ini;
 mod interpolation;

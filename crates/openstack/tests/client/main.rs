@@ -10,6 +10,7 @@ mod errors;
 mod limits;
 mod lists;
 mod logs;
+mod observed;
 mod port_tags;
 mod retries;
 mod script;

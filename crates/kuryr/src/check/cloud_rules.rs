@@ -1,0 +1,369 @@
+//! What Kuryr needs of the cloud for pods. Pure: facts in, findings out.
+
+use std::net::IpAddr;
+
+use kuryr_openstack::ErrorKind;
+use kuryr_openstack::network::{Direction, Ethertype, SecurityGroup, Subnet};
+
+use super::cloud::{Answer, CloudFacts, Failure, NodeFacts, Wanted};
+use super::finding::Finding;
+
+/// Pods one node runs at most, unless kubelet is told otherwise.
+const PODS_PER_NODE: u64 = 110;
+/// IPv6's least MTU (RFC 8200 section 5).
+const LEAST_MTU: u32 = 1280;
+
+/// Extensions pods cannot do without, and what for.
+const NEEDED: [(&str, &str); 3] = [
+    ("binding", "ports are bound to the node of their pod"),
+    ("security-group", "pods have security groups"),
+    ("standard-attr-tag", "ports are tagged with the cluster, to be found again"),
+];
+
+/// Extensions that make something better, and what.
+const WELCOME: [(&str, &str); 4] = [
+    ("tag-ports-during-bulk-creation", "without it every port costs one request more"),
+    ("net-mtu", "without it pods get an MTU of 1500, or [neutron_defaults] network_device_mtu"),
+    ("quota_details", "without it nothing can be said about how many ports are left"),
+    ("router", "without it pods reach their own subnet only"),
+];
+
+/// Everything there is to say about the cloud.
+pub(crate) fn findings(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    match &facts.who {
+        Ok(who) => {
+            let project = who.project_name.as_deref().unwrap_or("no project");
+            found.push(Finding::good("credentials", format!("{} in {project} at {}", who.user_name, facts.address)));
+        }
+        Err(failure) => {
+            found.push(credentials(failure, facts));
+            return found;
+        }
+    }
+    let extensions = match &facts.extensions {
+        Ok(extensions) => extensions,
+        Err(failure) => {
+            found.push(Finding::error(
+                "neutron",
+                format!("Neutron does not answer: {}", failure.text),
+                "openstack catalog show network; if its address is not reachable from here, set [neutron] endpoint_type or network_endpoint_override",
+            ));
+            return found;
+        }
+    };
+    found.push(Finding::good("neutron", format!("it answers, with {} extensions", extensions.len())));
+    for (alias, reason) in NEEDED.iter().filter(|(alias, _)| !extensions.contains(*alias)) {
+        let cure = format!(
+            "enable it in Neutron ([DEFAULT] service_plugins or the ML2 extension drivers); then openstack extension show {alias}"
+        );
+        found.push(Finding::error("extension", format!("Neutron has no extension {alias}: {reason}"), cure));
+    }
+    for (alias, reason) in WELCOME.iter().filter(|(alias, _)| !extensions.contains(*alias)) {
+        let cure = format!("enable it in Neutron; then openstack extension show {alias}");
+        found.push(Finding::warning("extension", format!("Neutron has no extension {alias}: {reason}"), cure));
+    }
+    if NEEDED.iter().all(|(alias, _)| extensions.contains(*alias)) {
+        let names: Vec<&str> = NEEDED.iter().map(|(alias, _)| *alias).collect();
+        found.push(Finding::good("extension", names.join(", ")));
+    }
+    found.push(project(facts, wanted));
+    subnets(facts, wanted, nodes, &mut found);
+    network(facts, wanted, &mut found);
+    security_groups(facts, nodes, &mut found);
+    found.push(quota(&facts.ports, wanted, nodes));
+    rights(facts, &mut found);
+    found
+}
+
+fn credentials(failure: &Failure, facts: &CloudFacts) -> Finding {
+    let cure = match failure.kind {
+        ErrorKind::Unauthorized => {
+            "compare [neutron] username, password, project and their domains with `openstack token issue`"
+        }
+        ErrorKind::Settings => "correct [neutron] in kuryr.conf, or OS_* and clouds.yaml",
+        _ => "check [neutron] auth_url, cafile and the way to it: curl -v the address from here",
+    };
+    Finding::error("credentials", format!("no token from {}: {}", facts.address, failure.text), cure)
+}
+
+fn project(facts: &CloudFacts, wanted: &Wanted) -> Finding {
+    match &facts.project {
+        Ok(name) if wanted.project.is_empty() => {
+            Finding::good("project", format!("{name}, the credentials' own, because kuryr.conf names none"))
+        }
+        Ok(name) => Finding::good("project", format!("{name} ({})", wanted.project)),
+        Err(failure) if failure.kind == ErrorKind::NotFound => Finding::error(
+            "project",
+            format!("there is no project {}", wanted.project),
+            "openstack project list; set [neutron_defaults] project in kuryr.conf to an id of it",
+        ),
+        Err(failure) if failure.kind == ErrorKind::Forbidden => {
+            Finding::skipped("project", format!("we may not look at project {}: {}", wanted.project, failure.text))
+        }
+        Err(failure) => {
+            Finding::error("project", failure.text.clone(), "openstack project show with the same credentials")
+        }
+    }
+}
+
+fn subnets(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts], found: &mut Vec<Finding>) {
+    let mut there: Vec<&Subnet> = Vec::new();
+    for (id, subnet) in &facts.subnets {
+        match subnet {
+            Ok(subnet) => there.push(subnet),
+            Err(failure) if failure.kind == ErrorKind::NotFound => found.push(Finding::error(
+                "pod subnet",
+                format!("subnet {id} does not exist, or not for these credentials"),
+                format!(
+                    "openstack subnet list --project {}; set [neutron_defaults] pod_subnet in kuryr.conf",
+                    wanted.project
+                ),
+            )),
+            Err(failure) => {
+                found.push(Finding::error("pod subnet", failure.text.clone(), format!("openstack subnet show {id}")))
+            }
+        }
+    }
+    if let Some(first) = there.first() {
+        if let Some(other) = there.iter().find(|subnet| subnet.network_id != first.network_id) {
+            found.push(Finding::error(
+                "pod subnet",
+                format!(
+                    "{} and {} are in different networks; a pod has one port, so its subnets share a network",
+                    first.id, other.id
+                ),
+                format!(
+                    "openstack subnet list --network {}; name two of one network in [neutron_defaults] pod_subnet",
+                    first.network_id
+                ),
+            ));
+        } else if let Some(other) = there.iter().skip(1).find(|subnet| subnet.ip_version == first.ip_version) {
+            found.push(Finding::error(
+                "pod subnet",
+                format!("{} and {} are of the same family; two subnets make pods dual-stack", first.id, other.id),
+                "leave one of them in [neutron_defaults] pod_subnet",
+            ));
+        }
+    }
+    for subnet in there {
+        let cidr = subnet.cidr.map(|cidr| cidr.to_string()).unwrap_or_default();
+        found.push(Finding::good("pod subnet", format!("{} ({cidr})", subnet.id)));
+        addresses(subnet, nodes, found);
+        gateway(facts, subnet, found);
+    }
+}
+
+fn addresses(subnet: &Subnet, nodes: &[NodeFacts], found: &mut Vec<Finding>) {
+    let pools = subnet.allocation_pools.iter().map(|pool| between(pool.start, pool.end)).fold(0, u128::saturating_add);
+    let needed = u128::from(needed(nodes));
+    if pools < needed {
+        found.push(Finding::warning(
+            "pod subnet",
+            format!("{} has {pools} addresses; {} nodes may run {needed} pods", subnet.id, nodes.len()),
+            format!("openstack subnet set --allocation-pool start=FIRST,end=LAST {}, or a larger subnet", subnet.id),
+        ));
+    }
+}
+
+fn between(first: IpAddr, last: IpAddr) -> u128 {
+    let number = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    };
+    number(last).saturating_sub(number(first)).saturating_add(1)
+}
+
+fn gateway(facts: &CloudFacts, subnet: &Subnet, found: &mut Vec<Finding>) {
+    let id = &subnet.id;
+    let Some(gateway) = subnet.gateway_ip else {
+        found.push(Finding::error(
+            "gateway",
+            format!("subnet {id} has no gateway, so pods reach their own subnet only: no node, no API server, no DNS elsewhere"),
+            format!("openstack subnet set --gateway ADDRESS {id}; openstack router add subnet ROUTER {id}"),
+        ));
+        return;
+    };
+    let Some((_, ports)) = facts.gateways.iter().find(|(subnet, _)| subnet == id) else { return };
+    match ports {
+        Ok(ports) if ports.is_empty() => found.push(Finding::error(
+            "router",
+            format!("nothing has the gateway address {gateway} of subnet {id}: no router is on it"),
+            format!("openstack router list; openstack router add subnet ROUTER {id}"),
+        )),
+        Ok(ports) => {
+            let owner = ports.first().map(|port| port.device_owner.as_str()).unwrap_or_default();
+            found.push(Finding::good("router", format!("{gateway} is a port of {owner}")));
+        }
+        Err(failure) => {
+            found.push(Finding::warning("router", failure.text.clone(), "openstack port list --network NETWORK"))
+        }
+    }
+}
+
+fn network(facts: &CloudFacts, wanted: &Wanted, found: &mut Vec<Finding>) {
+    let network = match &facts.network {
+        None => return,
+        Some(Err(failure)) => {
+            found.push(Finding::error(
+                "network",
+                failure.text.clone(),
+                "openstack network list with the same credentials",
+            ));
+            return;
+        }
+        Some(Ok(network)) => network,
+    };
+    if network.admin_state_up == Some(false) {
+        let cure = format!("openstack network set --enable {}", network.id);
+        found.push(Finding::error("network", format!("network {} is switched off", network.id), cure));
+    }
+    let v6 = facts.subnets.iter().any(|(_, subnet)| subnet.as_ref().is_ok_and(|subnet| subnet.ip_version == Some(6)));
+    match network.mtu {
+        Some(mtu) if v6 && mtu < LEAST_MTU => found.push(Finding::error(
+            "mtu",
+            format!("the pods' network has an MTU of {mtu}; IPv6 needs {LEAST_MTU}"),
+            format!("raise [DEFAULT] global_physnet_mtu of Neutron and the hosts' MTU; openstack network set --mtu {LEAST_MTU} {}", network.id),
+        )),
+        Some(mtu) if wanted.mtu > mtu => found.push(Finding::warning(
+            "mtu",
+            format!("[neutron_defaults] network_device_mtu = {} has no effect: the network's MTU is {mtu}", wanted.mtu),
+            "remove the option, or set it below the network's",
+        )),
+        Some(mtu) if wanted.mtu != 0 => found.push(Finding::good("mtu", format!("{} of the network's {mtu}", wanted.mtu))),
+        Some(mtu) => found.push(Finding::good("mtu", format!("{mtu}"))),
+        None => found.push(Finding::warning(
+            "mtu",
+            "Neutron does not say the network's MTU, so pods get 1500; packets get lost if the network is a tunnel",
+            "set [neutron_defaults] network_device_mtu in kuryr.conf to what the tunnels leave (often 1442 or 1450)",
+        )),
+    }
+}
+
+fn security_groups(facts: &CloudFacts, nodes: &[NodeFacts], found: &mut Vec<Finding>) {
+    let mut groups: Vec<&SecurityGroup> = Vec::new();
+    for (id, group) in &facts.security_groups {
+        match group {
+            Ok(group) => groups.push(group),
+            Err(failure) if failure.kind == ErrorKind::NotFound => found.push(Finding::error(
+                "security group",
+                format!("security group {id} does not exist, or not for these credentials"),
+                "openstack security group list; set [neutron_defaults] pod_security_groups in kuryr.conf",
+            )),
+            Err(failure) => found.push(Finding::error(
+                "security group",
+                failure.text.clone(),
+                format!("openstack security group show {id}"),
+            )),
+        }
+    }
+    let Some(first) = groups.first() else { return };
+    found.push(Finding::good(
+        "security group",
+        groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join(", "),
+    ));
+    let rules = || groups.iter().flat_map(|group| &group.security_group_rules);
+    if !rules().any(|rule| rule.direction == Direction::Egress) {
+        found.push(Finding::error(
+            "security group",
+            "no rule lets anything out of a pod",
+            format!("openstack security group rule create --egress {}", first.id),
+        ));
+    }
+    let families: Vec<Ethertype> = facts
+        .subnets
+        .iter()
+        .filter_map(|(_, subnet)| subnet.as_ref().ok()?.ip_version)
+        .map(|version| if version == 6 { Ethertype::IPv6 } else { Ethertype::IPv4 })
+        .collect();
+    for node in nodes {
+        for address in &node.addresses {
+            let family = if address.is_ipv6() { Ethertype::IPv6 } else { Ethertype::IPv4 };
+            let let_in = rules().any(|rule| {
+                rule.direction == Direction::Ingress
+                    && rule.ethertype == family
+                    && rule.remote_group_id.is_none()
+                    && rule.remote_address_group_id.is_none()
+                    && matches!(rule.protocol.as_deref(), None | Some("any" | "0" | "tcp" | "6"))
+                    && rule.remote_ip_prefix.is_none_or(|prefix| prefix.contains(address))
+            });
+            if families.contains(&family) && !let_in {
+                found.push(Finding::warning(
+                    "probes",
+                    format!("no rule lets {address} (node {}) in: kubelet's probes of pods fail where they do not start on the pod's own node or the driver filters them", node.name),
+                    format!("openstack security group rule create --ingress --ethertype {} --protocol tcp --remote-ip {address} {}", if address.is_ipv6() { "IPv6" } else { "IPv4" }, first.id),
+                ));
+            }
+        }
+    }
+}
+
+fn needed(nodes: &[NodeFacts]) -> u64 {
+    nodes.len() as u64 * PODS_PER_NODE
+}
+
+fn quota(ports: &Answer<kuryr_openstack::network::QuotaUse>, wanted: &Wanted, nodes: &[NodeFacts]) -> Finding {
+    let line = match ports {
+        Ok(line) => line,
+        Err(failure) => return Finding::skipped("port quota", format!("it cannot be read: {}", failure.text)),
+    };
+    let (Some(free), Some(limit)) = (line.free(), line.limit) else {
+        return Finding::good("port quota", "without limit");
+    };
+    let needed = needed(nodes);
+    let raised = line.used + line.reserved + needed.max(PODS_PER_NODE);
+    let cure = format!("openstack quota set --ports {raised} {}", wanted.project);
+    if free == 0 {
+        Finding::error("port quota", format!("all {limit} ports are used: no pod gets one"), cure)
+    } else if free < needed {
+        let text = format!("{free} of {limit} ports are free; {} nodes may run {needed} pods", nodes.len());
+        Finding::warning("port quota", text, cure)
+    } else {
+        Finding::good("port quota", format!("{free} of {limit} ports are free"))
+    }
+}
+
+/// Whether we see and may set where a port is. A port of a router is there to be looked at; a trial says more.
+fn rights(facts: &CloudFacts, found: &mut Vec<Finding>) {
+    let cure = "openstack role add --user USER --project PROJECT admin, or let a role of the user create_port:binding:host_id, get_port:binding:vif_type and get_port:binding:host_id in Neutron's policy.yaml";
+    if !facts.trials.is_empty() {
+        trials(facts, cure, found);
+        return;
+    }
+    let ports: Vec<_> = facts.gateways.iter().filter_map(|(_, ports)| ports.as_ref().ok()).flatten().collect();
+    if ports.is_empty() {
+        found.push(Finding::skipped(
+            "rights",
+            "no port is there to see whether binding:host_id is visible to us; --try-ports makes one per node for a moment",
+        ));
+    } else if ports.iter().all(|port| port.binding.vif_type.is_empty()) {
+        found.push(Finding::error("rights", "Neutron hides from us where ports are bound (binding:*)", cure));
+    } else {
+        found.push(Finding::good("rights", "binding of ports is visible; --try-ports shows whether it may be set"));
+    }
+}
+
+fn trials(facts: &CloudFacts, cure: &str, found: &mut Vec<Finding>) {
+    for (node, port) in &facts.trials {
+        match port {
+            Ok(port) if port.binding.vif_type.is_empty() => {
+                found.push(Finding::error("rights", "Neutron hides from us where ports are bound (binding:*)", cure));
+                return;
+            }
+            Ok(port) if port.binding.vif_type == "binding_failed" => found.push(Finding::error(
+                "node",
+                format!("Neutron cannot bind a port to {node}: no agent or chassis of that name is alive"),
+                format!("openstack network agent list --host {node}; the agent's host (or OVN's external_ids:hostname) must be the node's name in Kubernetes"),
+            )),
+            Ok(port) => found.push(Finding::good("node", format!("a port can be bound to {node} ({})", port.binding.vif_type))),
+            Err(failure) if failure.kind == ErrorKind::Forbidden => {
+                found.push(Finding::error("rights", format!("we may not make the ports pods need: {}", failure.text), cure));
+                return;
+            }
+            Err(failure) => {
+                found.push(Finding::error("node", format!("no port for {node}: {}", failure.text), "see the line above it, or openstack port create by hand"));
+            }
+        }
+    }
+    found.push(Finding::good("rights", "ports can be made, tagged and deleted"));
+}

@@ -1,0 +1,42 @@
+//! What to do about each reason a pod can wait for: commands to copy. The condition's own message says what is wrong.
+
+/// Reason of a pod that is scheduled and has no KuryrPort.
+pub(crate) const NO_KURYR_PORT: &str = "NoKuryrPort";
+
+/// The cure of a reason, if a command or a place to look helps.
+pub(crate) fn cure(reason: &str, namespace: &str) -> Option<String> {
+    let text = match reason {
+        "QuotaExceeded" => "openstack quota show --usage PROJECT; openstack quota set --ports NUMBER PROJECT",
+        "SubnetExhausted" => {
+            "openstack subnet show SUBNET -c allocation_pools; openstack subnet set --allocation-pool start=FIRST,end=LAST SUBNET"
+        }
+        "SubnetNotFound" | "SubnetNotConfigured" | "SubnetsDiffer" => {
+            "openstack subnet list --project PROJECT; set [neutron_defaults] pod_subnet in kuryr.conf"
+        }
+        "SecurityGroupNotFound" => {
+            "openstack security group list --project PROJECT; set [neutron_defaults] pod_security_groups in kuryr.conf"
+        }
+        "NotFoundInCloud" | "RefusedByCloud" | "SettingsWrong" => "kuryr check --config-file kuryr.conf",
+        "CredentialsRefused" => "openstack token issue with the credentials of kuryr.conf [neutron]; kuryr check",
+        "ForbiddenByCloud" => {
+            "openstack role add --user USER --project PROJECT admin, or relax Neutron's policy for create_port:binding:host_id"
+        }
+        "CloudUnreachable" | "CloudBusy" | "CloudNotUnderstood" => "kuryr check --config-file kuryr.conf",
+        "BindingFailed" => {
+            "openstack network agent list --host NODE: an agent must be alive there, and its host name must be the node's name"
+        }
+        "PortNotActive" | "WaitingForNode" => {
+            return Some(format!(
+                "kubectl -n {namespace} logs -l app=kuryr-cni --field-selector spec.nodeName=NODE; on the node, ovs-vsctl show"
+            ));
+        }
+        "VifUnreadable" => "kubectl delete kuryrport NAME: Kuryr makes it again",
+        "PortMissing" => "kubectl delete pod NAME: its successor gets a new port",
+        NO_KURYR_PORT => {
+            return Some(format!("kubectl -n {namespace} logs -l name=kuryr-controller"));
+        }
+        "ForbiddenByKubernetes" => "kubectl auth can-i --list --as system:serviceaccount:NAMESPACE:kuryr-controller",
+        _ => return None,
+    };
+    Some(text.to_owned())
+}

@@ -1,0 +1,367 @@
+//! `kuryr uninstall`: everything of Kuryr goes, in an order in which nothing is stranded, and then it is looked whether
+//! anything is left.
+//!
+//! ```text
+//! no pod has our network ─► daemons ─► KuryrPorts (the controller releases their ports) ─► controller
+//!                        ─► ports in the cloud nobody has ─► rights, settings ─► definitions ─► proof
+//! ```
+//!
+//! It stops where going on would strand something, names what is left and why, and can be run again.
+
+mod cloud;
+mod ours;
+
+use std::collections::HashSet;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use clap::Args;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kuryr_api::crd::KuryrPort;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::conf::options::{kuryr, neutron_defaults};
+use crate::operator::{self, Target, all};
+use crate::process::Exit;
+use cloud::CloudSide;
+use ours::{DAEMON_SETS, DEPLOYMENTS, Kind, every_kind};
+
+/// How often it is looked whether something is gone.
+const AGAIN: Duration = Duration::from_secs(1);
+/// How many of the pods that are in the way are named.
+const NAMED: usize = 20;
+
+/// What `kuryr uninstall` is told.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct UninstallArgs {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Leave the cloud alone, and do not prove that nothing is left there
+    #[arg(long)]
+    cluster_only: bool,
+    /// Seconds each step may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    patience: u64,
+}
+
+/// Something that is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remainder {
+    pub(crate) what: String,
+    pub(crate) why: String,
+    pub(crate) cure: String,
+}
+
+/// Takes Kuryr out of the cluster. Ends with 0 if nothing is left, 1 if something is, 2 if it was not told to begin.
+pub(crate) fn run(args: &UninstallArgs) -> Exit {
+    let conf = match args.target.conf() {
+        Ok(conf) => conf,
+        Err(errors) => return crate::process::refuse(&errors),
+    };
+    operator::run(async {
+        let kube = args.target.kube(&conf).await?;
+        let cloud = match operator::cloud_settings(&conf)? {
+            _ if args.cluster_only => None,
+            Some(settings) => Some(CloudSide {
+                cloud: operator::cloud(settings)?,
+                cluster: conf.some_text(&kuryr::cluster_name)?.unwrap_or_default(),
+                pod_subnets: conf.list(&neutron_defaults::pod_subnet)?,
+            }),
+            None => {
+                eprintln!(
+                    "error: without credentials nothing can be proved about the cloud; name kuryr.conf with --config-file, set OS_CLOUD or OS_AUTH_URL, or say --cluster-only"
+                );
+                return Ok(Exit::Refused);
+            }
+        };
+        if !args.yes && !agreed(&args.target.namespace)? {
+            return Ok(Exit::Refused);
+        }
+        let removal = Removal {
+            kube,
+            namespace: args.target.namespace.clone(),
+            cloud,
+            patience: Duration::from_secs(args.patience),
+        };
+        let left = removal.work(&mut |line| println!("{line}")).await?;
+        tell(&left, args.cluster_only);
+        Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
+    })
+}
+
+fn agreed(namespace: &str) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        eprintln!("error: nobody is there to be asked; say --yes to take Kuryr out of namespace {namespace}");
+        return Ok(false);
+    }
+    eprint!("Take Kuryr out of this cluster (namespace {namespace})? No pod can be started afterwards. [y/N] ");
+    std::io::stderr().flush().context("the terminal cannot be written to")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("the answer cannot be read")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+fn tell(left: &[Remainder], cluster_only: bool) {
+    if left.is_empty() {
+        let place = if cluster_only { "cluster; the cloud was not looked at" } else { "cluster and none in the cloud" };
+        println!("Nothing of Kuryr is left in the {place}.");
+        println!("On the nodes stay files that hurt nobody: rm -rf /var/lib/kuryr /run/kuryr /opt/cni/bin/kuryr-cni");
+        return;
+    }
+    println!("\nLeft:");
+    for remainder in left {
+        println!("- {}: {}\n    → {}", remainder.what, remainder.why, remainder.cure);
+    }
+}
+
+struct Removal {
+    kube: kube::Client,
+    namespace: String,
+    cloud: Option<CloudSide>,
+    patience: Duration,
+}
+
+impl Removal {
+    /// Everything, in order. Answers what is left; if it had to stop, the rest of Kuryr is, too.
+    async fn work(&self, progress: &mut dyn FnMut(&str)) -> Result<Vec<Remainder>> {
+        let living = self.living().await?;
+        if !living.is_empty() {
+            return Ok(in_the_way(&living));
+        }
+        progress("no pod has a network of Kuryr's");
+        self.take_conflists_along(progress).await?;
+        self.delete(DAEMON_SETS, progress).await?;
+        if let Some(left) = self.gone("app=kuryr-cni", progress).await? {
+            return Ok(vec![left]);
+        }
+        if let Some(left) = self.release_kuryr_ports(progress).await? {
+            return Ok(vec![left]);
+        }
+        self.delete(DEPLOYMENTS, progress).await?;
+        if let Some(left) = self.gone("name=kuryr-controller", progress).await? {
+            return Ok(vec![left]);
+        }
+        let mut left = self.clean_cloud(progress).await;
+        for kind in every_kind().into_iter().skip(2) {
+            self.delete(kind, progress).await?;
+        }
+        left.extend(self.proof().await?);
+        Ok(left)
+    }
+
+    /// Pods that run with our network: `namespace/name`.
+    async fn living(&self) -> Result<Vec<String>> {
+        let ports = self.kuryr_ports().await?;
+        let owners: HashSet<&str> = ports.iter().map(|port| port.spec.pod_uid.as_str()).collect();
+        let pods = self.all_pods().await?;
+        let alive = pods.iter().filter(|pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            pod.metadata.uid.as_deref().is_some_and(|uid| owners.contains(uid))
+                && !matches!(phase, Some("Succeeded" | "Failed"))
+        });
+        Ok(alive.map(|pod| format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any())).collect())
+    }
+
+    async fn all_pods(&self) -> Result<Vec<Pod>> {
+        all(&Api::<Pod>::all(self.kube.clone()), ListParams::default()).await.context("pods cannot be listed")
+    }
+
+    async fn kuryr_ports(&self) -> Result<Vec<KuryrPort>> {
+        match all(&Api::<KuryrPort>::all(self.kube.clone()), ListParams::default()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
+            answer => answer.context("KuryrPorts cannot be listed"),
+        }
+    }
+
+    /// The daemons take their CNI configuration off the nodes when they end, if they are told before.
+    async fn take_conflists_along(&self, progress: &mut dyn FnMut(&str)) -> Result<()> {
+        let api = DAEMON_SETS.api(&self.kube, &self.namespace);
+        for name in DAEMON_SETS.ours(&self.kube, &self.namespace).await.context("DaemonSets cannot be listed")? {
+            let daemon_set = api.get(&name).await.with_context(|| format!("DaemonSet {name} cannot be read"))?;
+            let containers =
+                daemon_set.data["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default();
+            let told = json!({ "name": "OS_KURYR__REMOVE_CONFLIST_ON_SHUTDOWN", "value": "true" });
+            let containers: Vec<_> =
+                containers.iter().map(|container| json!({ "name": container["name"], "env": [told] })).collect();
+            let change = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+            api.patch(&name, &PatchParams::default(), &Patch::Strategic(&change))
+                .await
+                .with_context(|| format!("DaemonSet {name} cannot be told to take its CNI configurations along"))?;
+            progress(&format!("DaemonSet {name}: told to take its CNI configurations off the nodes"));
+            let end = Instant::now() + self.patience;
+            loop {
+                let status = api.get(&name).await.with_context(|| format!("DaemonSet {name} cannot be read"))?;
+                let number = |field: &str| status.data["status"][field].as_i64().unwrap_or(0);
+                let seen = number("observedGeneration") >= status.metadata.generation.unwrap_or(0);
+                if seen && number("updatedNumberScheduled") >= number("desiredNumberScheduled") {
+                    break;
+                }
+                if Instant::now() >= end {
+                    progress(
+                        "not all daemons took it in; look for /etc/cni/net.d/10-kuryr.conflist on the nodes afterwards",
+                    );
+                    break;
+                }
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, kind: Kind, progress: &mut dyn FnMut(&str)) -> Result<()> {
+        let api = kind.api(&self.kube, &self.namespace);
+        let names = kind.ours(&self.kube, &self.namespace).await;
+        for name in names.with_context(|| format!("{} cannot be listed", kind.plural))? {
+            match api.delete(&name, &DeleteParams::foreground()).await {
+                Ok(_) => progress(&format!("{} {name}: deleted", kind.kind)),
+                Err(kube::Error::Api(status)) if status.code == 404 => {}
+                Err(error) => return Err(error).with_context(|| format!("{} {name} cannot be deleted", kind.kind)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until pods with this label are gone.
+    async fn gone(&self, label: &str, progress: &mut dyn FnMut(&str)) -> Result<Option<Remainder>> {
+        let api = Api::<Pod>::namespaced(self.kube.clone(), &self.namespace);
+        let end = Instant::now() + self.patience;
+        loop {
+            let pods = all(&api, ListParams::default().labels(label)).await.context("Kuryr's pods cannot be listed")?;
+            let Some(pod) = pods.first() else {
+                progress(&format!("pods {label}: gone"));
+                return Ok(None);
+            };
+            if Instant::now() >= end {
+                return Ok(Some(Remainder {
+                    what: format!("{} pods {label}, for example {}", pods.len(), pod.name_any()),
+                    why: format!("they did not end in {} s", self.patience.as_secs()),
+                    cure: format!(
+                        "kubectl -n {} get pods -l {label} -o wide; then kuryr uninstall again",
+                        self.namespace
+                    ),
+                }));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Deletes what is left of KuryrPorts; the controller, which still runs, releases their ports and lets them go.
+    async fn release_kuryr_ports(&self, progress: &mut dyn FnMut(&str)) -> Result<Option<Remainder>> {
+        let end = Instant::now() + self.patience;
+        loop {
+            let ports = self.kuryr_ports().await?;
+            let Some(first) = ports.first() else {
+                progress("KuryrPorts: none, their Neutron ports are released");
+                return Ok(None);
+            };
+            if Instant::now() >= end {
+                return Ok(Some(Remainder {
+                    what: format!(
+                        "{} KuryrPorts, for example {}/{}",
+                        ports.len(),
+                        first.namespace().unwrap_or_default(),
+                        first.name_any()
+                    ),
+                    why:
+                        "nobody releases their Neutron ports: the controller does not run, or the cloud does not let it"
+                            .to_owned(),
+                    cure: format!(
+                        "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
+                        self.namespace
+                    ),
+                }));
+            }
+            for port in ports.iter().filter(|port| port.metadata.deletion_timestamp.is_none()) {
+                let api = Api::<KuryrPort>::namespaced(self.kube.clone(), &port.namespace().unwrap_or_default());
+                match api.delete(&port.name_any(), &DeleteParams::default()).await {
+                    Ok(_) => {}
+                    Err(kube::Error::Api(status)) if status.code == 404 => {}
+                    Err(error) => {
+                        return Err(error).with_context(|| format!("KuryrPort {} cannot be deleted", port.name_any()));
+                    }
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn clean_cloud(&self, progress: &mut dyn FnMut(&str)) -> Vec<Remainder> {
+        let Some(cloud) = &self.cloud else { return Vec::new() };
+        let unknown = |why: String| {
+            vec![Remainder {
+                what: "ports in the cloud".to_owned(),
+                why: format!("it could not be looked: {why}"),
+                cure: "openstack port list --device-owner compute:kuryr --long".to_owned(),
+            }]
+        };
+        let living: HashSet<String> = match self.all_pods().await {
+            Ok(pods) => pods.into_iter().filter_map(|pod| pod.metadata.uid).collect(),
+            Err(error) => return unknown(format!("{error:#}")),
+        };
+        match cloud.clean(&living).await {
+            Ok((deleted, left)) => {
+                progress(&format!("cloud: {deleted} ports nobody had deleted, {} left", left.len()));
+                left
+            }
+            Err(error) => unknown(error.to_string()),
+        }
+    }
+
+    /// Looks again for everything.
+    async fn proof(&self) -> Result<Vec<Remainder>> {
+        let mut left = Vec::new();
+        let end = Instant::now() + self.patience;
+        for kind in every_kind() {
+            let mut names = kind
+                .ours(&self.kube, &self.namespace)
+                .await
+                .with_context(|| format!("{} cannot be listed", kind.plural))?;
+            // A deletion that was asked for takes its time.
+            while !names.is_empty() && Instant::now() < end {
+                tokio::time::sleep(AGAIN).await;
+                names = kind
+                    .ours(&self.kube, &self.namespace)
+                    .await
+                    .with_context(|| format!("{} cannot be listed", kind.plural))?;
+            }
+            left.extend(names.into_iter().map(|name| Remainder {
+                what: format!("{} {name}", kind.kind),
+                why: "it was deleted and is still there: a finalizer holds it, or somebody makes it again".to_owned(),
+                cure: format!("kubectl get {} {name} -o yaml", kind.plural),
+            }));
+        }
+        Ok(left)
+    }
+}
+
+fn in_the_way(living: &[String]) -> Vec<Remainder> {
+    let rest = living.len().saturating_sub(NAMED);
+    let mut left: Vec<Remainder> = (living.iter().take(NAMED))
+        .map(|pod| {
+            let (namespace, name) = pod.split_once('/').unwrap_or(("default", pod));
+            Remainder {
+                what: format!("pod {pod}"),
+                why: "it has a network of Kuryr's, and could not end without the daemon".to_owned(),
+                cure: format!("delete what makes it, or kubectl -n {namespace} delete pod {name}"),
+            }
+        })
+        .collect();
+    if rest > 0 {
+        left.push(Remainder {
+            what: format!("{rest} more pods"),
+            why: "the same".to_owned(),
+            cure: "kubectl get kuryrports -A".to_owned(),
+        });
+    }
+    left
+}
+
+#[cfg(test)]
+mod tests;
