@@ -31,7 +31,7 @@ vif_pool_driver = {{ .Values.pools.driver }}
 
 [neutron_defaults]
 project = {{ required "network.project is not set; give the id of the project that ports are made in" $network.project }}
-pod_subnet = {{ required "network.podSubnets is not set; give the id of the pods' subnet" $network.podSubnets | join "," }}
+pod_subnet = {{ join "," $network.podSubnets | required "network.podSubnets is not set; give the id of the pods' subnet" }}
 {{- with $network.podSecurityGroups }}
 pod_security_groups = {{ join "," . }}
 {{- end }}
