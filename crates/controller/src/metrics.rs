@@ -125,6 +125,7 @@ impl Metrics {
             "1 while this controller is the one that works, else 0",
             metrics.leader.clone(),
         );
+        registry.register(
             "kuryr_left_over_ports_deleted",
             "Neutron ports deleted because they had no owner in two passes",
             metrics.left_over_deleted.clone(),

@@ -4,15 +4,11 @@
 
 mod world;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use kuryr_controller::Health;
-use kuryr_controller::metrics::Metrics;
 use kuryr_fake::faults::{Lose, Rule};
 use prometheus_client::registry::Registry;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 use world::World;
 
 /// The value of a series, if it is there.
@@ -26,18 +22,8 @@ fn value(registry: &Registry, series: &str) -> Option<f64> {
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_waits_and_a_cloud_that_fails_are_counted() {
     let world = World::new(3);
-    let mut registry = Registry::default();
-    let metrics = Arc::new(Metrics::new(&mut registry));
-    let shutdown = CancellationToken::new();
-    let run = kuryr_controller::run(
-        world.config.clone(),
-        world.kube(),
-        world.openstack(),
-        metrics,
-        Health::default(),
-        shutdown.clone(),
-    );
-    let controller = tokio::spawn(run);
+    let controller = world.start();
+    let registry = &controller.metrics;
     world.cloud.set_quota("k8s", "port", 0);
     world.create_pod("a", "n1", json!({}));
     let waits = |world: &World| match world.ready("a") {
@@ -46,13 +32,13 @@ async fn a_pod_that_waits_and_a_cloud_that_fails_are_counted() {
     };
     world.until(Duration::from_secs(60), waits).await;
     world.pass(Duration::from_secs(70)).await;
-    assert_eq!(value(&registry, r#"kuryr_pods_waiting{reason="QuotaExceeded"}"#), Some(1.0));
-    assert_eq!(value(&registry, r#"kuryr_quota_free_count{resource="ports"}"#), Some(0.0));
-    assert_eq!(value(&registry, "kuryr_queue_depth"), Some(0.0));
-    let quota = value(&registry, r#"kuryr_reconcile_failures_total{class="quota"}"#).unwrap();
-    let failed = value(&registry, r#"kuryr_reconcile_duration_seconds_count{result="failed"}"#).unwrap();
+    assert_eq!(value(registry, r#"kuryr_pods_waiting{reason="QuotaExceeded"}"#), Some(1.0));
+    assert_eq!(value(registry, r#"kuryr_quota_free_count{resource="ports"}"#), Some(0.0));
+    assert_eq!(value(registry, "kuryr_queue_depth"), Some(0.0));
+    let quota = value(registry, r#"kuryr_reconcile_failures_total{class="quota"}"#).unwrap();
+    let failed = value(registry, r#"kuryr_reconcile_duration_seconds_count{result="failed"}"#).unwrap();
     let refused =
-        value(&registry, r#"kuryr_cloud_call_duration_seconds_count{method="POST",route="/ports",status="4xx"}"#)
+        value(registry, r#"kuryr_cloud_call_duration_seconds_count{method="POST",route="/ports",status="4xx"}"#)
             .unwrap();
     assert!(quota >= 1.0 && quota == failed && quota == refused, "{quota} {failed} {refused}");
 
@@ -64,23 +50,19 @@ async fn a_pod_that_waits_and_a_cloud_that_fails_are_counted() {
     };
     world.until(Duration::from_secs(300), connected).await;
     world.pass(Duration::from_secs(70)).await;
-    assert_eq!(value(&registry, r#"kuryr_pods_waiting{reason="QuotaExceeded"}"#), Some(0.0));
-    assert_eq!(value(&registry, r#"kuryr_quota_free_count{resource="ports"}"#), Some(99.0));
+    assert_eq!(value(registry, r#"kuryr_pods_waiting{reason="QuotaExceeded"}"#), Some(0.0));
+    assert_eq!(value(registry, r#"kuryr_quota_free_count{resource="ports"}"#), Some(99.0));
     for (status, times) in [("lost", 1.0), ("2xx", 1.0)] {
         let series =
             format!(r#"kuryr_cloud_call_duration_seconds_count{{method="POST",route="/ports",status="{status}"}}"#);
-        assert_eq!(value(&registry, &series), Some(times), "{series}");
+        assert_eq!(value(registry, &series), Some(times), "{series}");
     }
-    shutdown.cancel();
-    controller.await.unwrap();
+    controller.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_port_nobody_has_is_found_and_its_deletion_counted() {
     let world = World::new(4);
-    let mut registry = Registry::default();
-    let metrics = Arc::new(Metrics::new(&mut registry));
-    let shutdown = CancellationToken::new();
     world.cloud.create(
         "ports",
         json!({
@@ -89,21 +71,13 @@ async fn a_port_nobody_has_is_found_and_its_deletion_counted() {
             "tags": ["kuryr:cluster=c1"],
         }),
     );
-    let run = kuryr_controller::run(
-        world.config.clone(),
-        world.kube(),
-        world.openstack(),
-        metrics,
-        Health::default(),
-        shutdown.clone(),
-    );
-    let controller = tokio::spawn(run);
+    let controller = world.start();
+    let registry = &controller.metrics;
     world.pass(Duration::from_secs(90)).await;
-    assert_eq!(value(&registry, "kuryr_left_over_ports"), Some(1.0));
-    assert_eq!(value(&registry, "kuryr_left_over_ports_deleted_total"), Some(0.0), "once is not enough");
+    assert_eq!(value(registry, "kuryr_left_over_ports"), Some(1.0));
+    assert_eq!(value(registry, "kuryr_left_over_ports_deleted_total"), Some(0.0), "once is not enough");
     world.pass(Duration::from_secs(120)).await;
-    assert_eq!(value(&registry, "kuryr_left_over_ports_deleted_total"), Some(1.0));
-    assert_eq!(value(&registry, "kuryr_left_over_ports"), Some(0.0));
-    shutdown.cancel();
-    controller.await.unwrap();
+    assert_eq!(value(registry, "kuryr_left_over_ports_deleted_total"), Some(1.0));
+    assert_eq!(value(registry, "kuryr_left_over_ports"), Some(0.0));
+    controller.stop().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use kuryr_controller::metrics::Metrics;
-use kuryr_controller::{Config, Health, config};
+use kuryr_controller::{Config, Connections, Fence, Health, config};
 use kuryr_fake::kubernetes::Cluster;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
@@ -95,8 +95,9 @@ async fn controller(
 ) {
     let config = Config { cluster: "c1".into(), placement, ovs_bridge: Some("br-int".into()), ..Config::default() };
     let metrics = Arc::new(Metrics::new(&mut prometheus_client::registry::Registry::default()));
-    kuryr_controller::run(config, kube::Client::new(cluster, "default"), cloud, metrics, Health::default(), shutdown)
-        .await;
+    let kube = kube::Client::new(cluster, "default");
+    let connections = Connections { lease: kube.clone(), kube, cloud, fence: Fence::default() };
+    kuryr_controller::run(config, connections, metrics, Health::default(), shutdown).await;
 }
 
 fn started(cluster: &Cluster, cloud: &FakeCloud) -> CancellationToken {
