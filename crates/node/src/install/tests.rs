@@ -288,7 +288,7 @@ async fn a_template_is_used_and_a_bad_one_changes_nothing() {
     let trouble = node.trouble.now().unwrap();
     assert!(trouble.contains("kuryr.conflist.template") && trouble.contains("correct or remove it"), "{trouble}");
     // Withdrawal does not need it.
-    node.fails("down");
+    node.fails("Open vSwitch is down");
     pass(Duration::from_secs(12)).await;
     assert!(!node.has_conflist());
 }
