@@ -88,7 +88,8 @@ fn scheduled_pods(world: &World) -> Result<f64> {
     let begun = Instant::now();
     let _rest: Vec<String> = said.collect::<std::io::Result<_>>()?;
     ensure!(kubectl.wait()?.success(), "kubectl create failed");
-    let done = watch.until(PODS, ROUND, |port| !port["status"]["vifs"].is_null()).context("KuryrPorts with a vif")?;
+    let done =
+        watch.until(PODS, ROUND, |port| port["status"]["vifs"]["eth0"].is_object()).context("KuryrPorts with a vif")?;
     let selector = format!("kuryr-real={NAME}");
     world.kubectl(&["delete", "pods", "-l", &selector, "--force", "--grace-period=0", "--wait"])?;
     world.nothing_left(ROUND)?;
@@ -126,18 +127,19 @@ fn thirty_pods(world: &World, bare: &Bare, rounds: usize) -> Result<()> {
 fn with_bridge(world: &World) -> Result<f64> {
     // The controller would make ports for these pods, too.
     world.kuryr("stop", "controller")?;
-    let installed = Reference::install(world);
-    let took = installed.as_ref().map_err(|error| anyhow::anyhow!("{error:#}")).and_then(|_| {
+    let took = Reference::install(world).and_then(|()| {
         warm(world, "10.99.")?;
         deployment(world, "10.99.")
     });
     let cleaned = world.delete(NAME);
-    if let Ok(reference) = installed {
-        reference.remove(world)?;
-    }
-    world.kuryr("restart", "controller")?;
+    let removed = Reference::remove(world);
+    let restarted = world.kuryr("restart", "controller");
+    // Everything is put back, whatever happened; what happened first is told.
+    let took = took?;
     cleaned?;
-    took
+    removed?;
+    restarted?;
+    Ok(took)
 }
 
 /// A pod on each node: the runtime has read its configuration, and the next pods are not the first.
@@ -181,7 +183,7 @@ fn kubelets(world: &World, action: &str) -> Result<()> {
 struct Reference;
 
 impl Reference {
-    fn install(world: &World) -> Result<Self> {
+    fn install(world: &World) -> Result<()> {
         for node in NODES {
             let folder = world.state().join("nodes").join(node);
             for plugin in ["bridge", "host-local"] {
@@ -199,10 +201,10 @@ impl Reference {
             fs::write(file.with_extension("new"), configuration.to_string())?;
             fs::rename(file.with_extension("new"), &file)?;
         }
-        Ok(Self)
+        Ok(())
     }
 
-    fn remove(self, world: &World) -> Result<()> {
+    fn remove(world: &World) -> Result<()> {
         for node in NODES {
             let folder = world.state().join("nodes").join(node);
             fs::remove_file(folder.join("etc/cni/net.d/00-bridge.conflist"))?;

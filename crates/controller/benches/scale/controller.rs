@@ -21,17 +21,19 @@ pub(crate) struct Controller {
     process: Child,
     /// From its start to its readiness.
     pub(crate) ready_after: Duration,
+    /// Processor time until then, in seconds.
+    pub(crate) effort: f64,
     folder: tempfile::TempDir,
 }
 
 impl Controller {
-    /// Starts it and waits until it is ready. `at_once`: how many requests to Neutron, unless as many as by default.
-    pub(crate) async fn start(clouds: &Clouds, at_once: Option<usize>) -> Result<Controller> {
+    /// Starts it, with the settings it has by default, and waits until it is ready.
+    pub(crate) async fn start(clouds: &Clouds) -> Result<Controller> {
         let folder = tempfile::tempdir().context("no temporary folder")?;
         let file = folder.path().join("kuryr.conf");
         // A port nobody uses at the moment.
         let health = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-        std::fs::write(&file, configuration(clouds, health.port(), at_once))?;
+        std::fs::write(&file, configuration(clouds, health.port()))?;
         let log = std::fs::File::create(folder.path().join("controller.log"))?;
         let executable = executable()?;
         let begun = Instant::now();
@@ -45,7 +47,7 @@ impl Controller {
             .stderr(log)
             .spawn()
             .with_context(|| format!("cannot start {}", executable.display()))?;
-        let mut controller = Controller { process, ready_after: Duration::ZERO, folder };
+        let mut controller = Controller { process, ready_after: Duration::ZERO, effort: 0.0, folder };
         while !is_ready(health).await {
             let ended = controller.process.try_wait()?;
             if ended.is_some() || begun.elapsed() > START {
@@ -58,6 +60,7 @@ impl Controller {
             tokio::time::sleep(ASK_EVERY).await;
         }
         controller.ready_after = begun.elapsed();
+        controller.effort = controller.processor_time()?;
         Ok(controller)
     }
 
@@ -70,6 +73,15 @@ impl Controller {
             kibibytes.map(|kibibytes| kibibytes / 1024.0).with_context(|| format!("no {name} of the controller"))
         };
         Ok((mebibytes("VmRSS")?, mebibytes("VmHWM")?))
+    }
+
+    /// Processor time so far, in seconds: the same however busy the machine is.
+    pub(crate) fn processor_time(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let after_name = stat.rsplit_once(") ").map_or("", |(_, rest)| rest);
+        // utime and stime (proc_pid_stat(5)), in ticks of 1/100 s on every Linux this runs on (USER_HZ).
+        let ticks: f64 = after_name.split(' ').skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+        Ok(ticks / 100.0)
     }
 
     /// `kill -9`.
@@ -112,12 +124,9 @@ fn executable() -> Result<PathBuf> {
     Ok(beside)
 }
 
-fn configuration(clouds: &Clouds, health: u16, at_once: Option<usize>) -> String {
-    // Four pods in hand for each request, as by default: while some are written to Kubernetes, Neutron has others.
-    let at_once = at_once.map(|at_once| format!("cloud_concurrency = {at_once}\nconcurrency = {}", 4 * at_once));
-    let at_once = at_once.unwrap_or_default();
+fn configuration(clouds: &Clouds, health: u16) -> String {
     format!(
-        "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\n{at_once}\n\
+        "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\n\
          [health_server]\nport = {health}\n\
          [prometheus_exporter]\ncontroller_exporter_port = 0\n\
          [kubernetes]\napi_root = {api}\ntoken_file = \"\"\n\

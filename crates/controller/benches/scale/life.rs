@@ -24,7 +24,7 @@ const STUCK: Duration = Duration::from_secs(300);
 /// When the controller does not come as far as there is something to measure.
 pub(crate) async fn measure(size: Size) -> Result<()> {
     let clouds = Clouds::start(size.pods_at_restart + size.samples + 1, Latency::default()).await?;
-    let controller = Controller::start(&clouds, None).await?;
+    let controller = Controller::start(&clouds).await?;
     let outcome = async {
         connect(&clouds, 0, size.pods).await?;
         latency(&clouds, size).await?;
@@ -100,7 +100,7 @@ async fn restart(clouds: &Clouds, size: Size) -> Result<()> {
     let (kuryr_ports, _) = clouds.kuryr_ports();
     ensure!(kuryr_ports == size.pods_at_restart, "{kuryr_ports} pods instead of {}", size.pods_at_restart);
     let (before, active) = (clouds.openstack.total_writes(), clouds.active());
-    let controller = Controller::start(clouds, None).await?;
+    let controller = Controller::start(clouds).await?;
     // Who comes last in the queue has its turn after all others had theirs.
     let last = size.pods_at_restart + size.samples;
     let name = pod_name(last);
@@ -111,8 +111,8 @@ async fn restart(clouds: &Clouds, size: Size) -> Result<()> {
     let writes = clouds.openstack.total_writes() - before - of_the_last;
     let (now, highest) = controller.memory()?;
     let words = format!(
-        "from the start of the process to ready, {} pods; {now:.1} MiB then, {highest:.1} MiB at its highest",
-        size.pods_at_restart
+        "from the start of the process to ready, {} pods, {:.2} s of processor time; {now:.1} MiB then, {highest:.1} MiB at its highest",
+        size.pods_at_restart, controller.effort
     );
     measured(NAMES[2], controller.ready_after.as_secs_f64(), "s", &words);
     let words = format!("changing calls to Neutron by then, {} pods", size.pods_at_restart);

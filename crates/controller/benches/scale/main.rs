@@ -28,9 +28,9 @@ struct Size {
 }
 
 /// As promised.
-const FULL: Size = Size { pods: 5000, samples: 1500, pods_at_restart: 10_000, burst: 960, rounds: 3 };
+const FULL: Size = Size { pods: 5000, samples: 1500, pods_at_restart: 10_000, burst: 320, rounds: 3 };
 /// To see that all is well, not to judge.
-const SHORT: Size = Size { pods: 1000, samples: 200, pods_at_restart: 2000, burst: 256, rounds: 1 };
+const SHORT: Size = Size { pods: 1000, samples: 200, pods_at_restart: 2000, burst: 96, rounds: 1 };
 /// To see that it runs: `cargo test --benches`.
 const TINY: Size = Size { pods: 20, samples: 5, pods_at_restart: 40, burst: 16, rounds: 1 };
 

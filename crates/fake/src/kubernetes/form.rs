@@ -55,10 +55,10 @@ impl Form {
         }
     }
 
-    /// A list.
-    pub(super) fn list(self, kind: &Kind, list: &Listed) -> Value {
-        match self {
-            Form::Objects => list.object(kind),
+    /// A list, as JSON.
+    pub(super) fn list(self, kind: &Kind, list: &Listed) -> String {
+        let items = match self {
+            Form::Objects => return list.text(kind),
             Form::Metadata => json!({
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": "meta.k8s.io/v1",
@@ -66,7 +66,8 @@ impl Form {
                 "items": list.items.iter().map(|item| metadata_only(item)).collect::<Vec<_>>(),
             }),
             Form::Table { include, now } => table::of(kind, &list.items, list.metadata(), include, now),
-        }
+        };
+        items.to_string()
     }
 
     /// A watch event.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 
 use super::kinds::Kind;
 use super::object;
@@ -35,24 +36,43 @@ impl Listed {
         metadata
     }
 
-    /// The list object. Items of a list name neither their kind nor their version unless they are custom resources.
-    pub(super) fn object(&self, kind: &Kind) -> Value {
-        let items = self.items.iter().map(|item| {
-            let fields = item.as_object().into_iter().flatten();
-            let fields =
-                fields.filter(|(name, _)| kind.traits.custom || !matches!(name.as_str(), "kind" | "apiVersion"));
-            Value::Object(fields.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>())
-        });
+    /// The list as JSON, without a copy of its objects: there may be thousands. Items of a list name neither their kind nor their version
+    /// unless they are custom resources.
+    pub(super) fn text(&self, kind: &Kind) -> String {
         let mut metadata = self.metadata();
         if kind.traits.custom {
             object::default(object::fields_mut(&mut metadata), "continue", "");
         }
-        json!({
-            "kind": kind.list_kind,
-            "apiVersion": kind.api_version(),
-            "metadata": metadata,
-            "items": items.collect::<Vec<_>>(),
-        })
+        let items: Vec<Item<'_>> =
+            self.items.iter().map(|item| Item { object: item, is_whole: kind.traits.custom }).collect();
+        let list = List { api_version: &kind.api_version(), items, kind: &kind.list_kind, metadata };
+        // Only maps with keys that are no strings, or a Serialize that fails, cannot be written.
+        serde_json::to_string(&list).unwrap_or_default()
+    }
+}
+
+/// What [`Listed::text`] writes.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List<'a> {
+    api_version: &'a str,
+    items: Vec<Item<'a>>,
+    kind: &'a str,
+    metadata: Value,
+}
+
+/// An object in a list.
+struct Item<'a> {
+    object: &'a Value,
+    /// With its kind and version.
+    is_whole: bool,
+}
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let fields = self.object.as_object().into_iter().flatten();
+        serializer
+            .collect_map(fields.filter(|(name, _)| self.is_whole || !matches!(name.as_str(), "kind" | "apiVersion")))
     }
 }
 

@@ -87,7 +87,11 @@ fn faulty(answer: &Answer) -> Response<Body> {
 
 /// An answer in JSON.
 pub(super) fn json(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::whole(value.to_string()));
+    json_text(status, value.to_string())
+}
+
+fn json_text(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::whole(text));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
@@ -200,7 +204,7 @@ impl Call<'_> {
             }
             "list" => {
                 let list = cluster.state().list(&kind, target, &query)?;
-                Ok(json(StatusCode::OK, &form.list(&kind, &list)))
+                Ok(json_text(StatusCode::OK, form.list(&kind, &list)))
             }
             "create" => {
                 let object = self.object(&kind)?;
@@ -224,7 +228,7 @@ impl Call<'_> {
             _ => {
                 let options = DeleteOptions::parse(&self.optional_body()?, &query)?;
                 let list = cluster.act(|state| state.delete_all(&kind, target, &query, &options))?;
-                Ok(json(StatusCode::OK, &form.list(&kind, &list)))
+                Ok(json_text(StatusCode::OK, form.list(&kind, &list)))
             }
         }
     }
