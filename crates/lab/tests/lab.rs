@@ -106,8 +106,15 @@ fn all_namespaces() -> BTreeSet<String> {
     entries(Path::new("/proc"))
         .iter()
         .flat_map(|process| entries(&process.join("task")))
+        .filter(|thread| !has_ended(thread))
         .flat_map(|thread| namespaces_of(&thread))
         .collect()
+}
+
+/// What has ended holds nothing; its number stays until the machine's first process takes note of it.
+fn has_ended(thread: &Path) -> bool {
+    let stat = fs::read_to_string(thread.join("stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
 }
 
 /// Reads the lab's progress until a line contains `text`.
