@@ -10,7 +10,7 @@ use kube::api::{Api, ListParams};
 
 use super::cloud::NodeFacts;
 use crate::operator::all;
-use crate::status::seen::{CONTROLLER, DAEMON_SET};
+use crate::status::seen::{CONTROLLER, DAEMON_SET, LEGACY_DAEMON_SET};
 
 /// What the cluster said; an error is its words.
 #[derive(Debug)]
@@ -50,12 +50,13 @@ pub(crate) async fn ask(kube: &kube::Client, namespace: &str) -> ClusterFacts {
         names.collect::<Vec<_>>()
     });
     let deployment = deployment.ok().flatten();
-    let daemon_set = format!("{namespace}/{DAEMON_SET}");
+    let daemons = [DAEMON_SET, LEGACY_DAEMON_SET].map(|name| format!("{namespace}/{name}"));
+    let has_daemons = |names: &Vec<String>| names.iter().any(|name| daemons.contains(name));
     ClusterFacts {
         version: version.map_err(words).map(|info| (digits(&info.major), digits(&info.minor), info.git_version)),
         nodes: nodes.map_err(words).map(|nodes| nodes.into_iter().map(node).collect()),
         definition: definition.map_err(words),
-        installed: deployment.is_some() && daemon_sets.as_ref().is_ok_and(|names| names.contains(&daemon_set)),
+        installed: deployment.is_some() && daemon_sets.as_ref().is_ok_and(has_daemons),
         controller_image: deployment.as_ref().and_then(image),
         daemon_sets,
     }

@@ -19,7 +19,9 @@ use crate::operator::all;
 /// Name of the controller's Deployment, of its Lease, and of its pods' label `name`.
 pub(crate) const CONTROLLER: &str = "kuryr-controller";
 /// Name of the daemon's DaemonSet.
-pub(crate) const DAEMON_SET: &str = "kuryr-cni-ds";
+pub(crate) const DAEMON_SET: &str = "kuryr-cni";
+/// Its name in the manifests of kuryr-kubernetes, which work with our image too.
+pub(crate) const LEGACY_DAEMON_SET: &str = "kuryr-cni-ds";
 /// Label of the daemon's pods.
 const DAEMON_LABEL: &str = "app=kuryr-cni";
 /// Label of the controller's pods.
@@ -86,6 +88,12 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
     };
     let deployments = Api::<Deployment>::namespaced(kube.clone(), namespace);
     let daemon_sets = Api::<DaemonSet>::namespaced(kube.clone(), namespace);
+    let daemon_set = async {
+        match daemon_sets.get_opt(DAEMON_SET).await? {
+            Some(found) => Ok(Some(found)),
+            None => daemon_sets.get_opt(LEGACY_DAEMON_SET).await,
+        }
+    };
     let leases = Api::<Lease>::namespaced(kube.clone(), namespace);
     let every_pod = Api::<Pod>::all(kube.clone());
     let nodes = Api::<Node>::all(kube.clone());
@@ -94,7 +102,7 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
     let warnings = ListParams::default().fields("type=Warning");
     let (deployment, daemon_set, lease, own_pods, pods, nodes, kuryr_ports, events, cloud) = join!(
         deployments.get_opt(CONTROLLER),
-        daemon_sets.get_opt(DAEMON_SET),
+        daemon_set,
         leases.get_opt(CONTROLLER),
         own_pods,
         all(&every_pod, ListParams::default()),

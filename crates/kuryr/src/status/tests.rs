@@ -41,15 +41,15 @@ fn cluster() -> Cluster {
     cluster
         .create(json!({
             "apiVersion": "apps/v1", "kind": "DaemonSet",
-            "metadata": { "name": "kuryr-cni-ds", "namespace": NAMESPACE },
+            "metadata": { "name": "kuryr-cni", "namespace": NAMESPACE },
             "spec": { "selector": { "matchLabels": daemon }, "template": template(daemon.clone()) },
             "status": { "desiredNumberScheduled": 2, "numberReady": 2, "updatedNumberScheduled": 2,
                         "currentNumberScheduled": 2, "numberMisscheduled": 0 },
         }))
         .unwrap();
     own_pod(&cluster, "kuryr-controller-1", controller, true);
-    own_pod(&cluster, "kuryr-cni-ds-1", daemon.clone(), true);
-    own_pod(&cluster, "kuryr-cni-ds-2", daemon, true);
+    own_pod(&cluster, "kuryr-cni-1", daemon.clone(), true);
+    own_pod(&cluster, "kuryr-cni-2", daemon, true);
     lease(&cluster, &ago(1));
     let uid = pod(&cluster, "web", 600);
     port(&cluster, "web", &uid, Some(("True", "Connected", "the pod's Neutron ports are active")));
@@ -241,6 +241,18 @@ async fn a_lease_nobody_renews_means_that_nobody_works() {
 }
 
 #[tokio::test]
+async fn the_daemonset_of_kuryr_kubernetes_counts_too() {
+    let cluster = cluster();
+    let mut set = cluster.get("daemonsets.apps", NAMESPACE, "kuryr-cni").unwrap();
+    cluster.delete_now("daemonsets.apps", NAMESPACE, "kuryr-cni").unwrap();
+    set["metadata"] = json!({ "name": "kuryr-cni-ds", "namespace": NAMESPACE });
+    cluster.create(set).unwrap();
+    let (status, page) = status(&cluster, None).await;
+    assert!(status.well, "{page}");
+    says(&page, &["2/2 ready"]);
+}
+
+#[tokio::test]
 async fn a_cluster_without_kuryr_is_not_well() {
     let (status, page) = status(&Cluster::new(), None).await;
     assert!(!status.well);
@@ -248,7 +260,7 @@ async fn a_cluster_without_kuryr_is_not_well() {
         &page,
         &[
             "there is no Deployment kuryr-controller in namespace kube-system",
-            "there is no DaemonSet kuryr-cni-ds",
+            "there is no DaemonSet kuryr-cni",
             "→ kuryr crds | kubectl apply -f -",
         ],
     );
@@ -291,7 +303,7 @@ async fn what_was_told_and_is_over_is_told_apart() {
 #[tokio::test(start_paused = true)]
 async fn waiting_ends_when_all_is_well_and_tells_each_change_once() {
     let cluster = cluster();
-    cluster.patch("daemonsets.apps", NAMESPACE, "kuryr-cni-ds", &json!({ "status": { "numberReady": 0 } })).unwrap();
+    cluster.patch("daemonsets.apps", NAMESPACE, "kuryr-cni", &json!({ "status": { "numberReady": 0 } })).unwrap();
     let lines = RefCell::new(Vec::new());
     let asked = asked(&cluster, None);
     let waited = wait(&asked, Some(Duration::from_secs(3600)), |line| lines.borrow_mut().push(line.to_owned()));
@@ -300,7 +312,7 @@ async fn waiting_ends_when_all_is_well_and_tells_each_change_once() {
             tokio::time::sleep(Duration::from_secs(60)).await;
             let change = json!({ "status": { "numberReady": ready } });
             // The Lease is real time's; the pause must not let it expire.
-            cluster.patch("daemonsets.apps", NAMESPACE, "kuryr-cni-ds", &change).unwrap();
+            cluster.patch("daemonsets.apps", NAMESPACE, "kuryr-cni", &change).unwrap();
         }
     };
     let (status, ()) = tokio::join!(waited, mended);

@@ -31,7 +31,7 @@ const fn kind(
 }
 
 /// The daemons go first: no new pod gets a network.
-pub(crate) const DAEMON_SETS: Kind = kind("apps", "DaemonSet", "daemonsets", true, &["kuryr-cni-ds"]);
+pub(crate) const DAEMON_SETS: Kind = kind("apps", "DaemonSet", "daemonsets", true, &["kuryr-cni", "kuryr-cni-ds"]);
 /// The controller goes when it has released all ports.
 pub(crate) const DEPLOYMENTS: Kind = kind("apps", "Deployment", "deployments", true, &["kuryr-controller"]);
 /// Everything else, in the order it goes. Rights last: who works needs them.
