@@ -75,7 +75,7 @@ pub(crate) fn ask(environment: &Environment, configuration: &Configuration) -> R
         Failure::new(
             unreachable,
             format!(
-                "kuryr-daemon {what} ({}): is its pod (DaemonSet kuryr-cni-ds) running on this node? try again later",
+                "kuryr-daemon {what} ({}): is its pod (DaemonSet kuryr-cni) running on this node? try again later",
                 socket.display()
             ),
         )

@@ -544,7 +544,7 @@ fn a_daemon_that_stays_away_is_given_up_after_its_time() {
     let begun = Instant::now();
     let error = failed(&run(&runtime("ADD"), daemon.config(1)), 11);
     says(&error, "for 1 s");
-    says(&error, "DaemonSet kuryr-cni-ds");
+    says(&error, "DaemonSet kuryr-cni");
     assert!((1..5).contains(&begun.elapsed().as_secs()), "{:?}", begun.elapsed());
 }
 

@@ -94,25 +94,23 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     let boot_id = checkpoint::boot_id().map_err(state)?;
     let checkpoints = Checkpoints::load(&config.state_dir, &boot_id).map_err(state)?;
     let wiring = Wiring::Real(Plugger::new(config.plug.clone()));
+    let health = listen(config.health_address, "health", "[cni_health_server] port").await?;
+    let metrics = listen(config.metrics_address, "metrics", "[prometheus_exporter] cni_exporter_port").await?;
+    let legacy = listen(config.legacy_address, "the legacy plugin", "[cni_daemon] bind_address").await?;
+    // Last: from here on plugins come to us, so nothing may fail any more.
     let listener =
         server::bind(&config.socket).map_err(|source| StartError::Socket { path: config.socket.clone(), source })?;
     tracing::info!(node = %config.node_name, socket = %config.socket.display(), attachments = checkpoints.len(), "kuryr-daemon serves");
     let node = Node::new(config, client.clone(), wiring, checkpoints);
     let config = &node.config;
     let pages = [
-        (config.health_address, health::health(node.clone()), "health", "[cni_health_server] port"),
-        (config.metrics_address, health::metrics(node.clone()), "metrics", "[prometheus_exporter] cni_exporter_port"),
-        (config.legacy_address, legacy::router(node.clone()), "the legacy plugin", "[cni_daemon] bind_address"),
+        (health, health::health(node.clone())),
+        (metrics, health::metrics(node.clone())),
+        (legacy, legacy::router(node.clone())),
     ];
     let tasks = tokio_util::task::TaskTracker::new();
-    for (address, router, what, option) in pages {
-        if let Some(address) = address {
-            let listener = tokio::net::TcpListener::bind(address).await.map_err(|source| StartError::Listen {
-                address,
-                what,
-                option,
-                source,
-            })?;
+    for (listener, router) in pages {
+        if let Some(listener) = listener {
             tasks.spawn(serve(listener, router, shutdown.clone()));
         }
     }
@@ -127,6 +125,17 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     tasks.close();
     tasks.wait().await;
     Ok(())
+}
+
+/// Listens where something is to be served; `None` where that is off.
+async fn listen(
+    address: Option<SocketAddr>,
+    what: &'static str,
+    option: &'static str,
+) -> Result<Option<tokio::net::TcpListener>, StartError> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = tokio::net::TcpListener::bind(address).await;
+    listener.map(Some).map_err(|source| StartError::Listen { address, what, option, source })
 }
 
 async fn serve(listener: tokio::net::TcpListener, router: Router, shutdown: CancellationToken) {

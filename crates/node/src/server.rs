@@ -24,10 +24,14 @@ const END_DEADLINE: Duration = Duration::from_secs(3);
 /// Opens the socket, mode 0600, in place of one that an earlier daemon left.
 ///
 /// # Errors
-/// The directory cannot be made, or the socket not be bound there.
+/// The directory cannot be made, or the socket not be bound there; or a daemon that lives serves there.
 pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
     if let Some(dir) = path.parent() {
         std::fs::create_dir_all(dir)?;
+    }
+    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+        let message = "another kuryr-daemon serves there; end it first, or give each its own [kuryr] daemon_socket";
+        return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
     }
     // Made aside and moved into place: nobody sees it before its mode is right, and there is no moment without one.
     let mut aside = path.as_os_str().to_owned();

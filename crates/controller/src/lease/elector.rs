@@ -45,6 +45,8 @@ impl fmt::Display for Lost {
 enum Failure {
     /// Somebody else was quicker: look again.
     Conflict,
+    /// There is no such object.
+    Missing(String),
     /// No answer, or a refusal.
     Other(String),
 }
@@ -52,7 +54,8 @@ enum Failure {
 impl From<kube::Error> for Failure {
     fn from(error: kube::Error) -> Self {
         match error {
-            kube::Error::Api(status) if matches!(status.code, 404 | 409) => Self::Conflict,
+            kube::Error::Api(status) if status.code == 409 => Self::Conflict,
+            kube::Error::Api(status) if status.code == 404 => Self::Missing(status.message.clone()),
             error => Self::Other(error.to_string()),
         }
     }
@@ -150,12 +153,12 @@ impl Elector {
                             // A process that was stopped meanwhile may find that its time is over.
                             Ok(until) if Instant::now() < until => return until,
                             Ok(_) | Err(Failure::Conflict) => {}
-                            Err(Failure::Other(error)) => self.warn("take", &error),
+                            Err(Failure::Missing(error) | Failure::Other(error)) => self.warn("take", &error),
                         },
                     }
                 }
                 Err(Failure::Conflict) => {}
-                Err(Failure::Other(error)) => self.warn("read", &error),
+                Err(Failure::Missing(error) | Failure::Other(error)) => self.warn("read", &error),
             }
             tokio::time::sleep(pause).await;
         }
@@ -197,7 +200,7 @@ impl Elector {
                         continue;
                     }
                 }
-                Err(Failure::Other(error)) => self.warn("renew", &error),
+                Err(Failure::Missing(error) | Failure::Other(error)) => self.warn("renew", &error),
             }
             tokio::time::sleep(self.retry() / 4).await;
         }
@@ -220,6 +223,7 @@ impl Elector {
                 match patched.map_err(Failure::from) {
                     Ok(_) => return tracing::info!(lease = %self.title(), "released: the next may lead at once"),
                     Err(Failure::Conflict) => {}
+                    Err(Failure::Missing(_)) => return,
                     Err(Failure::Other(error)) => return self.warn("release", &error),
                 }
             }
@@ -263,7 +267,12 @@ impl Elector {
             let version = before.map(|record| record.version.as_str()).unwrap_or_default();
             let patch = json!({ "metadata": { "resourceVersion": version }, "spec": spec });
             let (parameters, patch) = (PatchParams::default(), Patch::Merge(&patch));
-            within(self.call_deadline(), self.api.patch(&self.election.name, &parameters, &patch)).await?
+            let patched = within(self.call_deadline(), self.api.patch(&self.election.name, &parameters, &patch)).await;
+            patched.map_err(|failure| match failure {
+                // Deleted since we looked. (When it is to be created, the same answer means that there is no such namespace.)
+                Failure::Missing(_) => Failure::Conflict,
+                failure => failure,
+            })?
         };
         self.seen = plan::looked(self.seen.take(), Some(Record::from(written)), Instant::now());
         Ok(until)
@@ -285,7 +294,7 @@ impl Elector {
 
     fn warn(&self, verb: &str, error: &str) {
         tracing::warn!(
-            "cannot {verb} the Lease {}: {error}; trying again (the controller must be allowed to get, create and patch it)",
+            "cannot {verb} the Lease {}: {error}; trying again (its namespace must exist, see [kuryr] lease_namespace, and the controller be allowed to get, create and patch it)",
             self.title()
         );
     }
@@ -304,5 +313,22 @@ async fn within<T>(deadline: Duration, call: impl Future<Output = kube::Result<T
     match tokio::time::timeout(deadline, call).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(Failure::Other(format!("no answer within {:.1} s", deadline.as_secs_f64()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(code: u16) -> Failure {
+        let status = kube::core::Status::failure("namespaces \"nope\" not found", "NotFound").with_code(code);
+        Failure::from(kube::Error::Api(Box::new(status)))
+    }
+
+    #[test]
+    fn a_namespace_that_is_missing_is_no_lost_race() {
+        assert!(matches!(refused(404), Failure::Missing(said) if said.contains("nope")));
+        assert!(matches!(refused(409), Failure::Conflict));
+        assert!(matches!(refused(403), Failure::Other(_)));
     }
 }

@@ -6,6 +6,9 @@ use kuryr_controller::config::Placement;
 use super::options::{kubernetes, kuryr, neutron_defaults};
 use super::{Conf, ConfError};
 
+/// Characters of a tag (Networking API, "Resource tag").
+const LONGEST_TAG: usize = 60;
+
 impl Conf {
     /// The controller's settings, without those of leadership ([`Conf::election`]). `seed` is for jitter.
     ///
@@ -25,13 +28,26 @@ impl Conf {
             let trouble = "pods are connected by vif and kuryrport together; add both";
             return Err(self.refuse(&kubernetes::enabled_handlers, &handlers.join(","), trouble));
         }
+        let cluster = required(
+            self.some_text(&kuryr::cluster_name)?,
+            "[kuryr] cluster_name",
+            "give the cluster a name that no other cluster in its project has",
+        )?;
+        let resource_tags = self.list(&neutron_defaults::resource_tags)?;
+        let tags = resource_tags.iter().map(|tag| (&neutron_defaults::resource_tags, tag));
+        for (option, tag) in std::iter::once((&kuryr::cluster_name, &cluster)).chain(tags) {
+            // Neutron lists what has two tags by `tags=A,B`, and removes one at an address that ends with it.
+            if tag.contains([',', '/']) || tag.chars().count() > LONGEST_TAG {
+                return Err(self.refuse(
+                    option,
+                    tag,
+                    "it becomes a Neutron tag: at most 60 characters, no comma, no slash",
+                ));
+            }
+        }
         Ok(Config {
-            cluster: required(
-                self.some_text(&kuryr::cluster_name)?,
-                "[kuryr] cluster_name",
-                "give the cluster a name that no other cluster in its project has",
-            )?,
-            resource_tags: self.list(&neutron_defaults::resource_tags)?,
+            cluster,
+            resource_tags,
             placement: Placement {
                 project: required(
                     self.some_text(&neutron_defaults::project)?,

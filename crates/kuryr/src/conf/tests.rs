@@ -160,6 +160,17 @@ fn what_would_do_something_else_than_asked_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_a_neutron_tag_is_refused() {
+    for said in ["[kuryr]\ncluster_name = a,b\n", "[kuryr]\ncluster_name = a/b\n"] {
+        let error = controller(&format!("{WHOLE}{said}")).controller(0).unwrap_err().to_string();
+        assert!(error.contains("[kuryr] cluster_name") && error.contains("no comma, no slash"), "{error}");
+    }
+    let text = WHOLE.replace("resource_tags = one,two", "resource_tags = one,not/fine");
+    let error = controller(&text).controller(0).unwrap_err().to_string();
+    assert!(error.contains("resource_tags = \"not/fine\""), "{error}");
+}
+
+#[test]
 fn a_misspelt_name_warns_with_the_nearest() {
     let conf = controller("[neutron_defaults]\npod_subnt = x\n");
     let warning = only_warning(&conf);

@@ -44,6 +44,13 @@ pub(crate) fn judge(seen: &Seen) -> Status {
             ),
         });
     }
+    if let (Err(error), Err(_), Err(_), Err(_)) = (&seen.deployment, &seen.lease, &seen.pods, &seen.kuryr_ports) {
+        problems.push(Problem {
+            what: format!("nothing can be seen of the cluster: {error}"),
+            cure: "check KUBECONFIG and --context, the way to the API server (kubectl get nodes), and your rights"
+                .to_owned(),
+        });
+    }
     if matches!(seen.kuryr_ports, Ok(None)) {
         problems.push(Problem {
             what: "the definition of KuryrPort is not in the cluster, so no pod gets a port".to_owned(),

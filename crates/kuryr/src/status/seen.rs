@@ -88,22 +88,24 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
     };
     let deployments = Api::<Deployment>::namespaced(kube.clone(), namespace);
     let daemon_sets = Api::<DaemonSet>::namespaced(kube.clone(), namespace);
+    let leases = Api::<Lease>::namespaced(kube.clone(), namespace);
+    // Its age is told by the time it was read at, however long others take to answer.
+    let lease = async { (leases.get_opt(CONTROLLER).await, Timestamp::now()) };
     let daemon_set = async {
         match daemon_sets.get_opt(DAEMON_SET).await? {
             Some(found) => Ok(Some(found)),
             None => daemon_sets.get_opt(LEGACY_DAEMON_SET).await,
         }
     };
-    let leases = Api::<Lease>::namespaced(kube.clone(), namespace);
     let every_pod = Api::<Pod>::all(kube.clone());
     let nodes = Api::<Node>::all(kube.clone());
     let kuryr_ports = Api::<KuryrPort>::all(kube.clone());
     let events = Api::<Event>::all(kube.clone());
     let warnings = ListParams::default().fields("type=Warning");
-    let (deployment, daemon_set, lease, own_pods, pods, nodes, kuryr_ports, events, cloud) = join!(
+    let (deployment, daemon_set, (lease, now), own_pods, pods, nodes, kuryr_ports, events, cloud) = join!(
         deployments.get_opt(CONTROLLER),
         daemon_set,
-        leases.get_opt(CONTROLLER),
+        lease,
         own_pods,
         all(&every_pod, ListParams::default()),
         all(&nodes, ListParams::default()),
@@ -112,7 +114,7 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
         look_at_cloud(asked.cloud.as_ref()),
     );
     Seen {
-        now: Timestamp::now(),
+        now,
         namespace: namespace.to_owned(),
         deployment: said(deployment),
         daemon_set: said(daemon_set),

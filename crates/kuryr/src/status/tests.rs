@@ -211,6 +211,15 @@ async fn what_may_not_be_seen_is_said_and_the_rest_is_shown() {
 }
 
 #[tokio::test]
+async fn a_cluster_that_cannot_be_asked_is_not_well() {
+    let cluster = cluster();
+    cluster.faults().script(Rule::on_any("*").status(503).times(1000));
+    let (status, page) = status(&cluster, None).await;
+    assert!(!status.well);
+    says(&page, &["nothing can be seen of the cluster", "→ check KUBECONFIG"]);
+}
+
+#[tokio::test]
 async fn a_controller_that_crashes_is_told_with_its_last_words() {
     let cluster = cluster();
     own_pod(&cluster, "kuryr-controller-2", json!({ "name": "kuryr-controller" }), false);

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -131,6 +131,7 @@ struct Removal {
 impl Removal {
     /// Everything, in order. Answers what is left; if it had to stop, the rest of Kuryr is, too.
     async fn work(&self, progress: &mut dyn FnMut(&str)) -> Result<Vec<Remainder>> {
+        self.right_place().await?;
         let living = self.living().await?;
         if !living.is_empty() {
             return Ok(in_the_way(&living));
@@ -178,6 +179,17 @@ impl Removal {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
             answer => answer.context("KuryrPorts cannot be listed"),
         }
+    }
+
+    /// What is cluster-wide goes only with the workloads that use it: a namespace that was mistyped must not take it from them.
+    async fn right_place(&self) -> Result<()> {
+        let mut places = DAEMON_SETS.places(&self.kube).await.context("DaemonSets cannot be listed")?;
+        places.extend(DEPLOYMENTS.places(&self.kube).await.context("Deployments cannot be listed")?);
+        places.remove(&self.namespace);
+        if let Some(place) = places.first() {
+            bail!("Kuryr is also installed in namespace {place}; say --namespace {place} to take that out");
+        }
+        Ok(())
     }
 
     /// The daemons take their CNI configuration off the nodes when they end, if they are told before.

@@ -1,5 +1,7 @@
 //! Which objects of a cluster are Kuryr's, and in which order they go.
 
+use std::collections::BTreeSet;
+
 use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
@@ -89,6 +91,26 @@ impl Kind {
         } else {
             Api::all_with(kube.clone(), &resource)
         }
+    }
+
+    /// Namespaces with objects of this kind that are ours.
+    ///
+    /// # Errors
+    /// What the API server said.
+    pub(crate) async fn places(self, kube: &kube::Client) -> kube::Result<BTreeSet<String>> {
+        let gvk = GroupVersionKind::gvk(self.group, "v1", self.kind);
+        let api: Api<DynamicObject> =
+            Api::all_with(kube.clone(), &ApiResource::from_gvk_with_plural(&gvk, self.plural));
+        let is_ours = |object: &DynamicObject| {
+            let labelled = |label: &&str| {
+                label
+                    .split_once('=')
+                    .is_some_and(|(key, value)| object.labels().get(key).is_some_and(|found| found == value))
+            };
+            LABELS.iter().any(labelled) || self.names.contains(&object.name_any().as_str())
+        };
+        let objects = all(&api, ListParams::default()).await?;
+        Ok(objects.iter().filter(|object| is_ours(object)).filter_map(|object| object.namespace()).collect())
     }
 
     /// Names of the objects of this kind that are ours.

@@ -229,6 +229,15 @@ async fn nothing_of_ours_is_left_and_everything_of_others_is() {
     assert!(order.map(place).is_sorted(), "{lines:#?}");
 }
 
+#[tokio::test]
+async fn a_mistyped_namespace_takes_nothing_from_the_right_one() {
+    let (cluster, cloud) = (installed(), FakeCloud::complete());
+    let removal = Removal { namespace: "kube-systm".to_owned(), ..removal(&cluster, &cloud) };
+    let error = removal.work(&mut |line| panic!("{line}")).await.unwrap_err();
+    assert!(error.to_string().contains("namespace kube-system; say --namespace kube-system"), "{error:#}");
+    assert!(!cluster.list("clusterroles.rbac.authorization.k8s.io", "").is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn pods_in_the_way_are_named_and_nothing_is_touched() {
     let (cluster, cloud) = (installed(), FakeCloud::complete());

@@ -80,8 +80,12 @@ async fn only_its_owner_may_connect_and_an_old_socket_is_replaced() {
     let daemon = start();
     let mode = std::fs::metadata(&daemon.socket).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    drop(bind(&daemon.socket).unwrap());
-    assert_eq!(std::fs::read_dir(daemon.socket.parent().unwrap()).unwrap().count(), 1);
+
+    let folder = TempDir::new().unwrap();
+    let left = folder.path().join("cni.sock");
+    drop(bind(&left).unwrap());
+    let _daemon = bind(&left).unwrap();
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]
@@ -142,4 +146,12 @@ async fn a_request_that_hangs_does_not_keep_the_daemon_from_ending() {
     assert_eq!(begun.elapsed(), END_DEADLINE);
     assert_eq!(daemon.node.checkpoints.len(), 1, "on record for the next daemon");
     drop((stream, daemon.dir));
+}
+
+#[tokio::test]
+async fn the_socket_of_a_daemon_that_lives_is_left_to_it() {
+    let daemon = start();
+    let error = bind(&daemon.socket).unwrap_err();
+    assert!(error.to_string().contains("another kuryr-daemon serves there"), "{error}");
+    UnixStream::connect(&daemon.socket).await.unwrap();
 }
