@@ -14,13 +14,12 @@ use kube::{Api, Client, Config};
 use serde_json::Value;
 
 use super::finding::Finding;
+use crate::status::seen::LEGACY_DAEMON_SET;
 
 /// Whose fields the applied ones are.
 const MANAGER: &str = "kuryr-install";
 /// Oldest Kubernetes 1.x whose API has everything the objects use.
 const OLDEST: u32 = 30;
-/// DaemonSet of kuryr-kubernetes.
-const LEGACY_DAEMON_SET: &str = "kuryr-cni-ds";
 
 /// Where the cluster is, from a kubeconfig.
 ///
