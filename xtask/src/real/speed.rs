@@ -11,12 +11,11 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::watch::Watch;
 use super::world::{NODES, World, text};
-use crate::bed;
+use crate::{bed, executables, programs};
 
 /// Pods of one round.
 const PODS: usize = 30;
@@ -259,19 +258,9 @@ impl Bare {
 
 /// The benchmark of the controller, built as it is measured.
 fn program() -> Result<PathBuf> {
-    /// A message of cargo, as far as it is needed here.
-    #[derive(Deserialize)]
-    struct Message {
-        executable: Option<PathBuf>,
-    }
-    let out = Command::new(env!("CARGO"))
-        .current_dir(crate::root())
-        .args(["bench", "--package", "kuryr-controller", "--bench", "scale", "--no-run", "--message-format=json"])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cargo cannot be started")?;
-    ensure!(out.status.success(), "the bare client could not be built; what is wrong is above");
-    let text = String::from_utf8(out.stdout).context("cargo's messages are not UTF-8")?;
-    let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
-    messages.filter_map(|message| message.executable).next_back().context("cargo built no executable")
+    let mut cargo = executables::cargo("bench", &[]);
+    cargo.args(["--package", "kuryr-controller", "--bench", "scale", "--no-run"]);
+    cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
+    let (_, program) = programs::benches(cargo, &["scale"])?.pop().context("cargo built no benchmark of the controller")?;
+    Ok(program.path)
 }

@@ -32,6 +32,7 @@ use kuryr_api::crd::{KuryrPort, KuryrPortStatus};
 use kuryr_api::names;
 use kuryr_openstack::Cloud;
 use kuryr_openstack::network::Port;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Key};
@@ -128,17 +129,23 @@ impl Pods {
     }
 
     /// Works until `shutdown`, once the ports in Neutron are known. What is watched must be synced.
-    pub(crate) async fn work(&self, shutdown: &CancellationToken) {
+    pub(crate) async fn work(self, shutdown: &CancellationToken) {
         if shutdown.run_until_cancelled(self.load_index()).await.is_none() {
             return;
         }
         tracing::info!("pods, KuryrPorts and Neutron ports are known; working");
+        let this = Arc::new(self);
+        // A pass over thousands of ports takes a core for a while: no pod waits for that. Dropped, the set ends it.
+        let mut aside = JoinSet::new();
+        aside.spawn({
+            let (this, shutdown) = (Arc::clone(&this), shutdown.clone());
+            async move { tokio::join!(this.watch_drift(&shutdown), this.count(&shutdown)) }
+        });
         tokio::join!(
-            self.queue.work(self.config.concurrency, shutdown, |key| self.look_and_time(key)),
-            self.poll_activation(shutdown),
-            self.watch_drift(shutdown),
-            self.count(shutdown),
+            this.queue.work(this.config.concurrency, shutdown, |key| this.look_and_time(key)),
+            this.poll_activation(shutdown),
         );
+        while aside.join_next().await.is_some() {}
     }
 
     fn observe(&self, key: &Key) -> Observed {
