@@ -12,6 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::Pods;
 use crate::cache::Key;
 
+/// A Neutron that takes its time to answer has enough to do: it is left alone this many times as long.
+const REST: u32 = 4;
+/// But never longer than this.
+const LONGEST_REST: Duration = Duration::from_secs(5);
+
 struct Waiting {
     key: Key,
     since: Instant,
@@ -49,18 +54,21 @@ impl Activation {
 impl Pods {
     /// Polls until `shutdown`, as long as somebody waits.
     pub(super) async fn poll_activation(&self, shutdown: &CancellationToken) {
+        let mut rest = Duration::ZERO;
         loop {
             let somebody_waits = async {
                 while self.activation.lock().is_empty() {
                     self.activation.changed.notified().await;
                 }
-                tokio::time::sleep(self.config.activation_interval).await;
+                tokio::time::sleep(self.config.activation_interval.max(rest)).await;
             };
             if shutdown.run_until_cancelled(somebody_waits).await.is_none() {
                 return;
             }
             let ids: Vec<String> = self.activation.lock().keys().cloned().collect();
+            let asked = Instant::now();
             self.poll_once(ids).await;
+            rest = (asked.elapsed() * REST).min(LONGEST_REST);
         }
     }
 
