@@ -8,6 +8,8 @@ BEDS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 BED=${KURYR_BED_DIR:-/var/lib/kuryr-bed}
 CACHE=${XDG_CACHE_HOME:-${HOME:-/var}/.cache}/kuryr
 HOSTS=(h1 h2)                     # each an OVN chassis and a Kubernetes node; h1 is number 1
+# Where Keystone, Neutron and Octavia listen, and the API server too: the root namespace on the provider network, which nodes reach.
+export BED_ADDRESS=172.24.4.1
 
 # Debian's own python3 and tools, and no proxy between services of one machine.
 USER_PATH=$PATH
@@ -105,8 +107,8 @@ wait_for() { # seconds process command...
 }
 http_answers() { curl -s -o /dev/null -m 5 -w '%{http_code}' "$1" | grep -qE '^(200|300|401)$'; }
 
-# A configuration file of the bed: a template with @BED@ for the state directory.
-render() { mkdir -p "$(dirname "$2")"; sed "s|@BED@|$BED|g" "$1" >"$2"; }
+# A configuration file of the bed: a template with @BED@ for the state directory and @ADDRESS@ for the services' address.
+render() { mkdir -p "$(dirname "$2")"; sed "s|@BED@|$BED|g; s|@ADDRESS@|$BED_ADDRESS|g" "$1" >"$2"; }
 
 on_host() { # host command...: inside a chassis' network namespace
   local host=$1; shift

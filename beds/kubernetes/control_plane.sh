@@ -4,7 +4,7 @@ kubectl() { "$KUBE_BIN/kubectl" --kubeconfig "$BED/kubeconfig" --request-timeout
 control_plane_up() {
   authority
   certificate apiserver /CN=kube-apiserver \
-    DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:172.24.4.1,IP:10.96.0.1
+    DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:$BED_ADDRESS,IP:10.96.0.1
   certificate admin /O=system:masters/CN=admin
   certificate kube-controller-manager /CN=system:kube-controller-manager
   certificate kube-scheduler /CN=system:kube-scheduler
@@ -13,7 +13,7 @@ control_plane_up() {
   proc_start etcd "$KUBE_BIN/etcd" --data-dir "$BED/etcd" --unsafe-no-fsync --listen-peer-urls http://127.0.0.1:2398 \
     --listen-client-urls http://127.0.0.1:2399 --advertise-client-urls http://127.0.0.1:2399
   proc_start kube-apiserver "$KUBE_BIN/kube-apiserver" --etcd-servers=http://127.0.0.1:2399 \
-    --bind-address=172.24.4.1 --advertise-address=172.24.4.1 --secure-port=6443 \
+    --bind-address=$BED_ADDRESS --advertise-address=$BED_ADDRESS --secure-port=6443 \
     --tls-cert-file="$PKI/apiserver.crt" --tls-private-key-file="$PKI/apiserver.key" --client-ca-file="$PKI/ca.crt" \
     --service-account-issuer=https://kubernetes.default.svc \
     --service-account-key-file="$PKI/sa.pub" --service-account-signing-key-file="$PKI/sa.key" \

@@ -1,6 +1,6 @@
 # The cluster's certificates and kubeconfigs, under $BED/pki and $BED/*.kubeconfig. Sourced.
 # shellcheck shell=bash
-PKI=$BED/pki API=https://172.24.4.1:6443
+PKI=$BED/pki API=https://$BED_ADDRESS:6443
 new_key=(openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes)
 authority() {
   [[ ! -f $PKI/ca.crt ]] || return 0

@@ -1,7 +1,9 @@
 """A small client of the bed's OpenStack, for the scripts that prepare it."""
+import os
+
 import requests
 
-KEYSTONE, NEUTRON, OCTAVIA = "http://127.0.0.1:5000", "http://127.0.0.1:9696", "http://127.0.0.1:9876"
+KEYSTONE, NEUTRON, OCTAVIA = (f"http://{os.environ['BED_ADDRESS']}:{port}" for port in (5000, 9696, 9876))
 
 
 class ApiError(Exception):

@@ -19,7 +19,7 @@ database_start() {
 database_snapshot_file() {
   local key
   key=$({ dpkg-query -W -f '${Package}=${Version}\n' python3-keystone python3-neutron python3-octavia mariadb-server-core
-    cat "$BEDS/openstack/seed.py" "$BEDS/openstack/migrate.sh"; } | sha256sum | cut -c1-16)
+    echo "$BED_ADDRESS"; cat "$BEDS/openstack/seed.py" "$BEDS/openstack/migrate.sh"; } | sha256sum | cut -c1-16)
   echo "$CACHE/openstack-$key.tar.gz"
 }
 database_restore() { # an empty or half-made database is worth nothing: begin again, from the snapshot if there is one

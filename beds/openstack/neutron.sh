@@ -1,4 +1,4 @@
-# One neutron-server (ML2/OVN), on 127.0.0.1:9696. Sourced.
+# One neutron-server (ML2/OVN), on port 9696. Sourced.
 # shellcheck shell=bash
 neutron_configure() {
   local f; for f in neutron.conf ml2_conf.ini api-paste.ini; do render "$BEDS/openstack/conf/$f" "$BED/etc/neutron/$f"; done
@@ -25,4 +25,4 @@ neutron_start() { # does not wait
   proc_start neutron /usr/bin/python3 -c "$NEUTRON_MAIN" neutron.cmd.eventlet.server neutron-server \
     --config-file "$BED/etc/neutron/neutron.conf" --config-file "$BED/etc/neutron/ml2_conf.ini"
 }
-neutron_wait() { wait_for 180 neutron http_answers http://127.0.0.1:9696/v2.0/networks; }
+neutron_wait() { wait_for 180 neutron http_answers "http://$BED_ADDRESS:9696/v2.0/networks"; }

@@ -1,4 +1,4 @@
-# Octavia's API (uwsgi, 127.0.0.1:9876) and driver agent, with the OVN provider only. Sourced.
+# Octavia's API (uwsgi, port 9876) and driver agent, with the OVN provider only. Sourced.
 # shellcheck shell=bash
 octavia_configure() { render "$BEDS/openstack/conf/octavia.conf" "$BED/etc/octavia/octavia.conf"; mkdir -p "$BED/octavia"; }
 # octavia-lib has its sockets under /var/run/octavia built in: both processes get a mount namespace where that is our directory.
@@ -13,8 +13,8 @@ octavia_start() { # does not wait for the API
   proc_alive octavia-agent || rm -f "$BED"/octavia/*.sock
   octavia_proc octavia-agent octavia-driver-agent --config-file "$BED/etc/octavia/octavia.conf"
   local s; for s in status stats get; do wait_for 60 octavia-agent test -S "$BED/octavia/$s.sock"; done
-  octavia_proc octavia-api uwsgi_python3 --die-on-term --master --need-app --http-socket 127.0.0.1:9876 \
+  octavia_proc octavia-api uwsgi_python3 --die-on-term --master --need-app --http-socket "$BED_ADDRESS:9876" \
     --wsgi-file /usr/bin/octavia-wsgi --pyargv "--config-file $BED/etc/octavia/octavia.conf" --processes 2 --lazy-apps \
     --enable-threads --buffer-size 65535 --add-header "Connection: close" --thunder-lock --so-keepalive --disable-logging
 }
-octavia_wait() { wait_for 180 octavia-api http_answers http://127.0.0.1:9876/; }
+octavia_wait() { wait_for 180 octavia-api http_answers "http://$BED_ADDRESS:9876/"; }

@@ -6,9 +6,11 @@ k8s-pods      10.20.0.0/16
 k8s-services  10.96.0.0/16: the API server gives out the lower half, Octavia's own ports take the upper
 k8s           the router of all three, without SNAT; the security group k8s-pods lets everything in
 """
+import os
+
 from cloud import ApiError, Cloud
 
-PODS, SERVICES, API = "10.20.0.0/16", "10.96.0.0/16", "172.24.4.1"
+PODS, SERVICES, API = "10.20.0.0/16", "10.96.0.0/16", os.environ["BED_ADDRESS"]
 admin, k8s = Cloud("admin", "adminpw", "admin"), Cloud("k8s", "tenantpw", "k8s")
 
 public = admin.find_or_create("network", "public", **{

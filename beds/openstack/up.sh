@@ -9,6 +9,7 @@ install_packages python3-keystone python3-neutron python3-octavia python3-ovn-oc
 install -d -m 755 "$BED" "$BED/log" "$BED/run"
 step "packages present; state in $BED"
 
+"$BEDS/openstack/uplink.sh" address
 # The network does not depend on the rest, and starts beside it.
 ( ovn_start
   fabric_up

@@ -13,7 +13,7 @@ use crate::bed;
 
 /// Nodes of the bed.
 pub(crate) const NODES: [&str; 2] = ["h1", "h2"];
-/// The API server's address, which is also the provider network's gateway.
+/// The address of the API server and of OpenStack, which is also the provider network's gateway.
 pub(crate) const API_ADDRESS: &str = "172.24.4.1";
 /// Label of every object that a check makes; its value is the check's name.
 const LABEL: &str = "kuryr-real";
@@ -48,9 +48,7 @@ impl World {
             pod_network: String::new(),
             token: String::new(),
         };
-        let env = std::fs::read_to_string(world.state.join("env")).context("the bed has no env file: is it up?")?;
-        let network = env.lines().find_map(|l| l.strip_prefix("export BED_POD_NETWORK="));
-        world.pod_network = network.context("no BED_POD_NETWORK in the bed's env file")?.to_owned();
+        world.pod_network = world.setting("POD_NETWORK")?;
         world.token = world.openstack(&["token", "issue", "-f", "value", "-c", "id"])?.trim().to_owned();
         Ok(world)
     }
@@ -179,14 +177,24 @@ impl World {
         succeeded(bed::node_command(node, &command)?.output()?, &format!("{} on {node}", command.join(" ")))
     }
 
+    /// An id the bed wrote down: `POD_SUBNET`, `PROJECT` and so on.
+    pub(crate) fn setting(&self, name: &str) -> Result<String> {
+        let env = std::fs::read_to_string(self.state.join("env")).context("the bed has no env file: is it up?")?;
+        let prefix = format!("export BED_{name}=");
+        let value = env.lines().find_map(|line| line.strip_prefix(&prefix)).map(str::to_owned);
+        value.with_context(|| format!("no BED_{name} in the bed's env file"))
+    }
+
     /// The pods' ports, from Neutron.
     pub(crate) fn ports(&self) -> Result<Vec<Port>> {
         let url = format!(
-            "http://127.0.0.1:9696/v2.0/ports?device_owner=compute:kuryr&network_id={}&fields=id&fields=name&fields=fixed_ips",
+            "http://{API_ADDRESS}:9696/v2.0/ports?device_owner=compute:kuryr&network_id={}&fields=id&fields=name&fields=fixed_ips",
             self.pod_network
         );
         let token = format!("X-Auth-Token: {}", self.token);
-        let out = Command::new("curl").args(["-sS", "--fail-with-body", "-m", "60", "-H", &token, &url]).output()?;
+        let out = Command::new("curl")
+            .args(["--noproxy", "*", "-sS", "--fail-with-body", "-m", "60", "-H", &token, &url])
+            .output()?;
         let listed: Value = serde_json::from_str(&succeeded(out, "GET ports from Neutron")?)?;
         let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
         Ok(list(&listed["ports"])
@@ -203,6 +211,7 @@ impl World {
     pub(crate) fn openstack(&self, arguments: &[&str]) -> Result<String> {
         let out = Command::new("/usr/bin/openstack")
             .env("OS_CLIENT_CONFIG_FILE", self.state.join("clouds.yaml"))
+            .env("NO_PROXY", "*")
             .args(["--os-cloud", "k8s-admin"])
             .args(arguments)
             .output()
