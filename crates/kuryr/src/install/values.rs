@@ -77,6 +77,18 @@ pub(crate) struct ApiServer {
     pub(crate) port: u16,
 }
 
+impl ApiServer {
+    /// `[kubernetes] api_root`: its address, or two quotes for what the pod's environment says.
+    pub(crate) fn root(&self) -> String {
+        let Self { host, port } = self;
+        match host.as_str() {
+            "" => r#""""#.to_owned(),
+            six if six.contains(':') => format!("https://[{six}]:{port}"),
+            _ => format!("https://{host}:{port}"),
+        }
+    }
+}
+
 /// How the controller gets into OpenStack.
 #[derive(Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -14,6 +14,10 @@ labels: {app.kubernetes.io/name: kuryr}
 {{- else if or .Values.cloud.authUrl .Values.cloud.cloudsYaml }}kuryr-cloud{{ end }}
 {{- end }}
 
+{{- define "kuryr.apiRoot" -}}
+{{- if not .host }}""{{ else if contains ":" .host }}https://[{{ .host }}]:{{ .port | int }}{{ else }}https://{{ .host }}:{{ .port | int }}{{ end }}
+{{- end }}
+
 {{- define "kuryr.conf" -}}
 {{- if .Values.config }}{{ .Values.config }}{{ else }}
 {{- $network := .Values.network -}}
@@ -25,7 +29,7 @@ use_json = {{ .Values.log.json }}
 cluster_name = {{ .Values.cluster.name }}
 
 [kubernetes]
-api_root = ""
+api_root = {{ include "kuryr.apiRoot" .Values.apiServer }}
 pod_vif_driver = {{ $network.driver }}
 vif_pool_driver = {{ .Values.pools.driver }}
 
@@ -99,7 +103,7 @@ ports_pool_batch = {{ .Values.pools.batch | int }}
 {{/* Variables of both workloads. They win over kuryr.conf: what probes and mounts depend on is said beside them. */}}
 {{- define "kuryr.environment" -}}
 - {name: OS_KURYR__LISTEN_ADDRESS, value: {{ .Values.listenAddress | quote }}}
-{{- with .Values.apiServer }}{{ if .host }}
+{{- with .Values.apiServer }}{{ if and .host $.Values.config }}
 - {name: KUBERNETES_SERVICE_HOST, value: {{ .host | quote }}}
 - {name: KUBERNETES_SERVICE_PORT, value: {{ .port | int | quote }}}
 - {name: KUBERNETES_SERVICE_PORT_HTTPS, value: {{ .port | int | quote }}}

@@ -63,7 +63,7 @@ pub(crate) fn kuryr_conf(values: &Values) -> String {
     file.section("kuryr");
     file.line("cluster_name", &values.cluster.name);
     file.section("kubernetes");
-    file.line("api_root", "\"\"");
+    file.line("api_root", values.api_server.root());
     file.line("pod_vif_driver", &network.driver);
     file.line("vif_pool_driver", &values.pools.driver);
     file.section("neutron_defaults");

@@ -90,7 +90,8 @@ fn pod_annotations(scene: &Scene<'_>, own: &serde_json::Map<String, Value>) -> V
 fn environment(scene: &Scene<'_>, mut own: Vec<(&str, String)>) -> Vec<Value> {
     own.push(("OS_KURYR__LISTEN_ADDRESS", scene.values.listen_address.clone()));
     let server = &scene.values.api_server;
-    if !server.host.is_empty() {
+    // A kuryr.conf of the user's own may leave it to the pod's environment.
+    if !server.host.is_empty() && !scene.values.config.is_empty() {
         // Kubelet sets all three to the Service's address, and HTTPS is looked at first.
         own.push(("KUBERNETES_SERVICE_HOST", server.host.clone()));
         own.push(("KUBERNETES_SERVICE_PORT", server.port.to_string()));

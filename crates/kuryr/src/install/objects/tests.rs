@@ -85,7 +85,15 @@ fn a_kuryr_conf_of_old_is_taken_as_it_is() {
 
 #[test]
 fn the_api_server_is_reached_without_the_service() {
-    let objects = all_of(&values("apiServer: {host: 'fd00::5', port: 6444}"));
+    let conf = |values: &Values| {
+        let map = all_of(values);
+        find(&map, "ConfigMap", "kuryr-config")["data"]["kuryr.conf"].as_str().unwrap().to_owned()
+    };
+    assert!(conf(&values("apiServer: {host: 'fd00::5', port: 6444}")).contains("api_root = https://[fd00::5]:6444\n"));
+    assert!(conf(&values("apiServer: {host: api.example.org}")).contains("api_root = https://api.example.org:6443\n"));
+    assert!(conf(&values("")).contains("api_root = \"\"\n"), "the environment of the pod says it");
+    // Who brings a whole kuryr.conf may have left it to the environment.
+    let objects = all_of(&values("{config: '[kubernetes]', apiServer: {host: 'fd00::5', port: 6444}}"));
     for (kind, name) in [("Deployment", "kuryr-controller"), ("DaemonSet", "kuryr-cni")] {
         let env = container(find(&objects, kind, name))["env"].as_array().unwrap();
         for (variable, value) in [
