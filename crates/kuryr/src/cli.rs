@@ -51,6 +51,15 @@ pub(crate) enum Command {
     Uninstall(Box<UninstallArgs>),
     /// Print the manual of all metrics, in Markdown
     Metrics,
+    /// What `kuryr uninstall` runs in the daemons' place: takes Kuryr off the node, then stays
+    #[command(hide = true)]
+    LeaveNode {
+        #[command(flatten)]
+        common: Common,
+        /// Only look; ends with 1 if anything is left
+        #[arg(long)]
+        look: bool,
+    },
     /// What `kuryr check` runs in its pods
     #[command(hide = true)]
     Probe {
@@ -148,7 +157,7 @@ impl Cli {
 
     fn common(&mut self) -> Option<&mut Common> {
         match &mut self.command {
-            Command::Controller(common) | Command::Daemon(common) => Some(common),
+            Command::Controller(common) | Command::Daemon(common) | Command::LeaveNode { common, .. } => Some(common),
             Command::Config {
                 action: ConfigAction::Check { role: Role::Controller(common) | Role::Daemon(common), .. },
             } => Some(common),

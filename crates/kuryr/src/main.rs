@@ -44,6 +44,7 @@ fn main() -> ExitCode {
         Command::Config { action: ConfigAction::Check { role: Role::Daemon(common), explain } } => {
             process::check(Reader::Daemon, common, *explain)
         }
+        Command::LeaveNode { common, look } => process::leave_node(common, *look),
         Command::Config { action: ConfigAction::Options } => print(&conf::reference::page()),
         Command::Install(install) => install::run(install),
         Command::Status(args) => status::run(args),

@@ -142,6 +142,32 @@ pub(crate) fn run(program: Reader, common: &Common) -> Exit {
     }
 }
 
+/// Takes Kuryr off this node and then waits to be ended; or only looks whether anything is left.
+pub(crate) fn leave_node(common: &Common, look: bool) -> Exit {
+    let conf = match read(Reader::Daemon, common) {
+        Ok(conf) => conf,
+        Err(errors) => return refuse(&errors),
+    };
+    crate::operator::run(async {
+        let config = conf.daemon(&|name| std::env::var(name).ok())?;
+        let client = client(&conf).await?;
+        if look {
+            let left = kuryr_node::leave::left(config, client).await?;
+            left.iter().for_each(|what| println!("left: {what}"));
+            return Ok(if left.is_empty() { Exit::Done } else { Exit::Failed });
+        }
+        Logs::read(&conf, Reader::Daemon)?.start();
+        let shutdown = CancellationToken::new();
+        tokio::spawn(until_told(Signals::new()?, shutdown.clone()));
+        if let Some(gone) = shutdown.run_until_cancelled(kuryr_node::leave::leave(config, client)).await {
+            gone?;
+            tracing::info!("nothing of Kuryr is left on this node");
+            shutdown.cancelled().await;
+        }
+        Ok(Exit::Done)
+    })
+}
+
 async fn controller(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
     let mut config = conf.controller(fastrand::u64(..))?;
     config.election = conf.election(&|name| std::env::var(name).ok())?;

@@ -162,6 +162,11 @@ impl Checkpoints {
         Ok(Self { dir: dir.into(), boot_id: boot_id.into(), records: Arc::new(Mutex::new(records)) })
     }
 
+    /// Those of a node that has none.
+    pub(crate) fn none() -> Self {
+        Self { dir: Path::new("").into(), boot_id: "".into(), records: Arc::default() }
+    }
+
     /// The running kernel's boot id, for new records.
     pub(crate) fn boot_id(&self) -> &str {
         &self.boot_id
@@ -265,6 +270,11 @@ impl Checkpoints {
 /// `/proc` is not mounted.
 pub(crate) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Whether a file in the folder of checkpoints is one, or was to become one.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    matches!(path.extension().and_then(|extension| extension.to_str()), Some("json" | "damaged" | "tmp"))
 }
 
 async fn on_disk(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {

@@ -10,6 +10,7 @@
 //! - `requests`: ADD, DEL, CHECK, GC, STATUS.
 //! - `server`, `legacy`: how the plugin reaches them. `protocol`: what it says.
 //! - [`install`]: the plugin and its CNI configuration on the node.
+//! - [`leave`]: when Kuryr is uninstalled.
 //! - `checkpoint`, `leftovers`: what survives a restart, and what must not survive its container.
 //! - `health`, `metrics`: what operators see.
 
@@ -19,6 +20,7 @@ pub mod error;
 mod health;
 pub mod install;
 pub mod kernel;
+pub mod leave;
 mod leftovers;
 mod legacy;
 pub mod metrics;

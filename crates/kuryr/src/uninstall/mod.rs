@@ -2,13 +2,14 @@
 //! anything is left.
 //!
 //! ```text
-//! no pod has our network ─► daemons ─► KuryrPorts (the controller releases their ports) ─► controller
+//! no pod has our network ─► nodes ─► daemons ─► KuryrPorts (the controller releases their ports) ─► controller
 //!                        ─► ports in the cloud nobody has ─► rights, settings ─► definitions ─► proof
 //! ```
 //!
 //! It stops where going on would strand something, names what is left and why, and can be run again.
 
 mod cloud;
+mod nodes;
 mod ours;
 
 use std::collections::HashSet;
@@ -19,9 +20,8 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, ListParams};
 use kuryr_api::crd::KuryrPort;
-use serde_json::json;
 use tokio::time::Instant;
 
 use crate::conf::options::{kuryr, neutron_defaults};
@@ -110,9 +110,8 @@ fn agreed(namespace: &str) -> Result<bool> {
 
 fn tell(left: &[Remainder], cluster_only: bool) {
     if left.is_empty() {
-        let place = if cluster_only { "cluster; the cloud was not looked at" } else { "cluster and none in the cloud" };
-        println!("Nothing of Kuryr is left in the {place}.");
-        println!("On the nodes stay files that hurt nobody: rm -rf /var/lib/kuryr /run/kuryr /opt/cni/bin/kuryr-cni");
+        let place = if cluster_only { "cluster; the cloud was not looked at" } else { "cluster and in the cloud" };
+        println!("Nothing of Kuryr is left on the nodes, in the {place}.");
         return;
     }
     println!("\nLeft:");
@@ -137,10 +136,10 @@ impl Removal {
             return Ok(in_the_way(&living));
         }
         progress("no pod has a network of Kuryr's");
-        self.take_conflists_along(progress).await?;
+        let mut left = self.leave_nodes(progress).await?;
         self.delete(DAEMON_SETS, progress).await?;
-        if let Some(left) = self.gone("app=kuryr-cni", progress).await? {
-            return Ok(vec![left]);
+        if let Some(still) = self.gone("app=kuryr-cni", progress).await? {
+            return Ok(vec![still]);
         }
         if let Some(left) = self.release_kuryr_ports(progress).await? {
             return Ok(vec![left]);
@@ -149,7 +148,7 @@ impl Removal {
         if let Some(left) = self.gone("name=kuryr-controller", progress).await? {
             return Ok(vec![left]);
         }
-        let mut left = self.clean_cloud(progress).await;
+        left.extend(self.clean_cloud(progress).await);
         for kind in every_kind().into_iter().skip(2) {
             self.delete(kind, progress).await?;
         }
@@ -188,41 +187,6 @@ impl Removal {
         places.remove(&self.namespace);
         if let Some(place) = places.first() {
             bail!("Kuryr is also installed in namespace {place}; say --namespace {place} to take that out");
-        }
-        Ok(())
-    }
-
-    /// The daemons take their CNI configuration off the nodes when they end, if they are told before.
-    async fn take_conflists_along(&self, progress: &mut dyn FnMut(&str)) -> Result<()> {
-        let api = DAEMON_SETS.api(&self.kube, &self.namespace);
-        for name in DAEMON_SETS.ours(&self.kube, &self.namespace).await.context("DaemonSets cannot be listed")? {
-            let daemon_set = api.get(&name).await.with_context(|| format!("DaemonSet {name} cannot be read"))?;
-            let containers =
-                daemon_set.data["spec"]["template"]["spec"]["containers"].as_array().cloned().unwrap_or_default();
-            let told = json!({ "name": "OS_KURYR__REMOVE_CONFLIST_ON_SHUTDOWN", "value": "true" });
-            let containers: Vec<_> =
-                containers.iter().map(|container| json!({ "name": container["name"], "env": [told] })).collect();
-            let change = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
-            api.patch(&name, &PatchParams::default(), &Patch::Strategic(&change))
-                .await
-                .with_context(|| format!("DaemonSet {name} cannot be told to take its CNI configurations along"))?;
-            progress(&format!("DaemonSet {name}: told to take its CNI configurations off the nodes"));
-            let end = Instant::now() + self.patience;
-            loop {
-                let status = api.get(&name).await.with_context(|| format!("DaemonSet {name} cannot be read"))?;
-                let number = |field: &str| status.data["status"][field].as_i64().unwrap_or(0);
-                let seen = number("observedGeneration") >= status.metadata.generation.unwrap_or(0);
-                if seen && number("updatedNumberScheduled") >= number("desiredNumberScheduled") {
-                    break;
-                }
-                if Instant::now() >= end {
-                    progress(
-                        "not all daemons took it in; look for /etc/cni/net.d/10-kuryr.conflist on the nodes afterwards",
-                    );
-                    break;
-                }
-                tokio::time::sleep(AGAIN).await;
-            }
         }
         Ok(())
     }

@@ -34,7 +34,11 @@ fn installed() -> Cluster {
                 "metadata": { "name": name, "namespace": NAMESPACE, "labels": labels },
                 "spec": { "selector": { "matchLabels": pod_labels },
                           "template": { "metadata": { "labels": pod_labels },
-                                        "spec": { "containers": [{ "name": "kuryr", "image": "kuryr:1" }] } } },
+                                        "spec": { "containers": [{
+                                            "name": "kuryr", "image": "kuryr:1", "command": ["/usr/bin/kuryr", "daemon"],
+                                            "args": ["--config-dir", "/etc/kuryr"],
+                                            "readinessProbe": { "httpGet": { "path": "/ready", "port": 8090 } },
+                                        }] } } },
             }))
             .unwrap();
         cluster
@@ -124,7 +128,7 @@ async fn play(cluster: Cluster, controller: Option<CancellationToken>) {
         for set in cluster.list("daemonsets.apps", NAMESPACE) {
             let generation = &set["metadata"]["generation"];
             if set["status"]["observedGeneration"] != *generation {
-                let status = json!({ "status": { "observedGeneration": generation, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1 } });
+                let status = json!({ "status": { "observedGeneration": generation, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberReady": 1 } });
                 cluster.patch("daemonsets.apps", NAMESPACE, "kuryr-cni-ds", &status).unwrap();
             }
         }
@@ -218,7 +222,7 @@ async fn nothing_of_ours_is_left_and_everything_of_others_is() {
         lines.iter().position(|line| line.contains(words)).unwrap_or_else(|| panic!("{words} is not in {lines:#?}"))
     };
     let order = [
-        "told to take its CNI",
+        "DaemonSet kuryr-cni-ds: told to take Kuryr off",
         "DaemonSet kuryr-cni-ds: deleted",
         "KuryrPorts: none",
         "Deployment kuryr-controller: deleted",
@@ -279,4 +283,27 @@ async fn one_mark_is_not_enough_to_delete_a_port_and_it_is_named() {
     assert_eq!(left.len(), 1, "{left:#?} {lines:#?}");
     assert!(left[0].what.contains(&of_nova) && left[0].why.contains("a tag can be set by anybody"), "{left:#?}");
     assert!(cloud.cloud.get("ports", &of_nova).is_some());
+}
+
+#[test]
+fn a_daemons_pod_leaves_its_node_and_is_ready_when_nothing_is_left() {
+    let mut values =
+        crate::install::values::Values::of(&[("test".into(), "network: {project: p, podSubnets: [s]}".into())], &[])
+            .unwrap();
+    values.node.health_port = 0;
+    let scene = crate::install::objects::Scene { values: &values, namespace: NAMESPACE };
+    let objects = crate::install::objects::all(&scene).unwrap();
+    let daemons = objects.iter().find(|object| object["kind"] == "DaemonSet").unwrap();
+    let change = super::nodes::leaving(daemons).unwrap();
+    let container = &change["spec"]["template"]["spec"]["containers"][0];
+    assert_eq!(container["name"], "kuryr-cni");
+    assert_eq!(container["command"], json!(["/usr/bin/kuryr", "leave-node"]));
+    let looks = json!(["/usr/bin/kuryr", "leave-node", "--config-dir", "/etc/kuryr", "--look"]);
+    assert_eq!(container["readinessProbe"]["exec"]["command"], looks);
+    for other in [
+        json!(null),
+        json!({ "spec": { "template": { "spec": { "containers": [{ "name": "x", "image": "of others" }] } } } }),
+    ] {
+        assert_eq!(super::nodes::leaving(&other), None);
+    }
 }

@@ -64,6 +64,28 @@ impl Installer {
         pass
     }
 
+    /// Takes the CNI configuration away, for good.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn remove_conflist(&self) -> Result<(), InstallError> {
+        self.conflist.remove()
+    }
+
+    /// Takes the plugin away, for good. Pods that run need it to end.
+    ///
+    /// # Errors
+    /// It cannot be removed.
+    pub(crate) fn remove_plugin(&self) -> Result<(), InstallError> {
+        self.plugin.remove()
+    }
+
+    /// What of ours is there, whatever it holds.
+    pub(crate) fn there(&self) -> Vec<PathBuf> {
+        let places = [self.conflist.path(), self.plugin.path()].into_iter();
+        places.filter(|path| fs::symlink_metadata(path).is_ok()).chain(self.abandoned()).collect()
+    }
+
     fn carry_out(&self, step: &Step, content: &[u8]) -> Result<String, InstallError> {
         match step {
             Step::Withdraw => {

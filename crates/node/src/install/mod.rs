@@ -27,7 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::{CniError, code};
 use crate::requests::{Node, status};
-use apply::{Installer, Pass};
+pub(crate) use apply::Installer;
+use apply::Pass;
 use plan::{Conflist, Gate, Service};
 
 /// How often the files are compared with what they should be.
