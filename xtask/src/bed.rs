@@ -47,7 +47,7 @@ enum BedCommand {
     Executables,
     /// Run Kuryr in the bed and check what it promises, with real packets; brings up what is not up, and down again what it brought up
     Test {
-        /// Checks to run; all of them if none is named
+        /// Checks to run; without any, all that need no image
         checks: Vec<String>,
         /// Leave everything up afterwards
         #[arg(long)]
@@ -100,9 +100,15 @@ pub(crate) fn run(bed: &Bed) -> Result<ExitCode> {
             println!("{}", kube_bin()?.display());
             Ok(ExitCode::SUCCESS)
         }
-        BedCommand::Test { checks, keep } => with_kuryr(kuryr_up, || real::run(checks), *keep),
-        BedCommand::Bench { short, keep } => with_kuryr(kuryr_up_as_shipped, || real::speed::run(*short), *keep),
-        BedCommand::Kuryr { action: KuryrAction::Up } => kuryr_up(),
+        BedCommand::Test { checks, keep } => with_bed(|| real::run(checks), *keep),
+        BedCommand::Bench { short, keep } => with_bed(
+            || {
+                kuryr_up_as_shipped()?;
+                real::speed::run(*short)
+            },
+            *keep,
+        ),
+        BedCommand::Kuryr { action: KuryrAction::Up } => kuryr_up().map(|()| ExitCode::SUCCESS),
         BedCommand::Kuryr { action: KuryrAction::Down } => script("kuryr/down.sh", &[]),
     }
 }
@@ -119,19 +125,23 @@ fn up(part: Part) -> Result<ExitCode> {
     script("kubernetes/up.sh", &[clock, ("KUBE_BIN", kube_bin()?.as_os_str())])
 }
 
-fn kuryr_up() -> Result<ExitCode> {
+/// Builds Kuryr quickly, and starts it as processes of the bed.
+///
+/// # Errors
+/// When it does not compile or does not come up.
+pub(crate) fn kuryr_up() -> Result<()> {
     let built = Command::new(env!("CARGO"))
         .args(["build", "-p", "kuryr", "-p", "kuryr-cni"])
         .status()
         .context("cargo build")?;
     if !built.success() {
-        return Ok(code(built));
+        bail!("Kuryr does not compile; what is wrong is above");
     }
     kuryr_up_from(&target_dir().join("debug"))
 }
 
 /// Kuryr as it is shipped: what is measured.
-fn kuryr_up_as_shipped() -> Result<ExitCode> {
+fn kuryr_up_as_shipped() -> Result<()> {
     let executables = executables::build()?;
     // The bed takes them from one folder.
     let folder = target_dir().join("xtask/shipped");
@@ -142,31 +152,30 @@ fn kuryr_up_as_shipped() -> Result<ExitCode> {
     kuryr_up_from(&folder)
 }
 
-fn kuryr_up_from(folder: &Path) -> Result<ExitCode> {
+fn kuryr_up_from(folder: &Path) -> Result<()> {
     if !state_dir().join("kubeconfig").exists() {
         bail!("there is no Kubernetes in {}: run `cargo xtask bed up` first", state_dir().display());
     }
-    script("kuryr/up.sh", &[("KUBE_BIN", kube_bin()?.as_os_str()), ("KURYR_BIN", folder.as_os_str())])
+    let started = script("kuryr/up.sh", &[("KUBE_BIN", kube_bin()?.as_os_str()), ("KURYR_BIN", folder.as_os_str())])?;
+    if started != ExitCode::SUCCESS {
+        bail!("Kuryr did not come up; what is wrong is above");
+    }
+    Ok(())
 }
 
-/// Does something in a bed with Kuryr in it; down goes what was not up before.
-fn with_kuryr(
-    kuryr: fn() -> Result<ExitCode>,
-    work: impl FnOnce() -> Result<ExitCode>,
-    keep: bool,
-) -> Result<ExitCode> {
+/// Does something in a bed; down goes what was not up before.
+fn with_bed(work: impl FnOnce() -> Result<ExitCode>, keep: bool) -> Result<ExitCode> {
     let was_up = state_dir().join("kubeconfig").exists();
-    let mut result = up(Part::Kubernetes)?;
+    let result = up(Part::Kubernetes)?;
+    // A failure is told after the bed is down, too.
+    let mut worked = Ok(result);
     if result == ExitCode::SUCCESS {
-        result = kuryr()?;
-    }
-    if result == ExitCode::SUCCESS {
-        result = work()?;
+        worked = work();
     }
     if !was_up && !keep {
         script("openstack/down.sh", &[])?;
     }
-    Ok(result)
+    worked
 }
 
 /// Where the bed keeps everything it writes: `$KURYR_BED_DIR`, by default /var/lib/kuryr-bed.

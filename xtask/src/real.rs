@@ -7,69 +7,86 @@ use anyhow::{Context, Result};
 
 mod cnitool;
 mod faults;
+mod installed;
 mod pods;
 pub(crate) mod speed;
 mod watch;
 mod world;
 
+use crate::bed;
 use world::World;
+
+/// How Kuryr runs while a check looks at it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Setting {
+    /// As processes of the bed, from a quick build: for what pods get.
+    Processes,
+    /// As pods, from the image that is shipped, which the check installs itself.
+    Image,
+}
 
 /// A check: its name, what it promises, and how to find out. The text it returns tells what was seen.
 struct Check {
     name: &'static str,
+    setting: Setting,
     promise: &'static str,
     run: fn(&World) -> Result<String>,
 }
 
 const CHECKS: &[Check] = &[
-    Check { name: "one-pod", promise: "a pod runs with an address from Neutron", run: pods::one_pod },
-    Check { name: "port-list", promise: "openstack port list tells whose a port is", run: pods::port_list },
-    Check { name: "same-node", promise: "two pods on one node ping", run: pods::same_node },
-    Check { name: "two-nodes", promise: "two pods on different nodes ping", run: pods::two_nodes },
-    Check { name: "reach", promise: "API server and nodes reach a pod and are reached by it", run: pods::reach },
-    Check { name: "probe", promise: "an HTTP readiness probe decides whether a pod is Ready", run: pods::probe },
-    Check { name: "thirty", promise: "30 pods created at once all answer", run: pods::thirty },
-    Check { name: "kills", promise: "the same while controller and daemons are killed", run: faults::kills },
-    Check { name: "restarts", promise: "packets flow while everything of ours restarts", run: faults::restarts },
-    Check {
-        name: "port-deleted",
-        promise: "a port deleted by hand is repaired or reported",
-        run: faults::port_deleted,
-    },
-    Check { name: "cnitool", promise: "cnitool add, check, status, gc, del", run: cnitool::verbs },
+    on_processes("one-pod", "a pod runs with an address from Neutron", pods::one_pod),
+    on_processes("port-list", "openstack port list tells whose a port is", pods::port_list),
+    on_processes("same-node", "two pods on one node ping", pods::same_node),
+    on_processes("two-nodes", "two pods on different nodes ping", pods::two_nodes),
+    on_processes("reach", "API server and nodes reach a pod and are reached by it", pods::reach),
+    on_processes("probe", "an HTTP readiness probe decides whether a pod is Ready", pods::probe),
+    on_processes("thirty", "30 pods created at once all answer", pods::thirty),
+    on_processes("kills", "the same while controller and daemons are killed", faults::kills),
+    on_processes("restarts", "packets flow while everything of ours restarts", faults::restarts),
+    on_processes("port-deleted", "a port deleted by hand is repaired or reported", faults::port_deleted),
+    on_processes("cnitool", "cnitool add, check, status, gc, del", cnitool::verbs),
+    on_image("manifests", "plain manifests on nodes without a network", installed::by_manifests),
+    on_image("kustomize", "an overlay of the kustomize base", installed::by_kustomize),
+    on_image("helm", "Helm's chart", installed::by_helm),
+    on_image("install", "kuryr install", installed::by_install),
+    on_image("rolled", "no packet lost, no ADD failed while Kuryr's pods are replaced", installed::rolled),
+    on_image("frozen", "one writer, whatever becomes of the leader", installed::frozen),
+    on_image("repaired", "what is put on a node is repaired, and withdrawn", installed::repaired),
+    on_image("own-node", "a daemon writes its own node's KuryrPorts only", installed::own_node_only),
 ];
 
-/// Run the checks of these names, or all, on a bed that is up; a line for each.
+const fn on_processes(name: &'static str, promise: &'static str, run: fn(&World) -> Result<String>) -> Check {
+    Check { name, setting: Setting::Processes, promise, run }
+}
+
+const fn on_image(name: &'static str, promise: &'static str, run: fn(&World) -> Result<String>) -> Check {
+    Check { name, setting: Setting::Image, promise, run }
+}
+
+/// Run the checks of these names, or all of [`Setting::Processes`], on a bed that is up; a line for each.
 ///
 /// # Errors
-/// When there is no bed, or no such check.
+/// When there is no bed, or no such check, or Kuryr cannot be built or started.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
     for name in names {
         let known = || CHECKS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
         CHECKS.iter().find(|c| c.name == name).with_context(|| format!("no check {name}: there are {}", known()))?;
     }
     let world = World::new()?;
-    world.delete_all()?;
-    world.nothing_left(Duration::from_secs(60)).context("the bed is not clean before the first check")?;
     let (mut passed, mut failed) = (0, 0);
-    for check in CHECKS.iter().filter(|c| names.is_empty() || names.iter().any(|n| n == c.name)) {
-        let begun = Instant::now();
-        let mut result = (check.run)(&world);
-        // Whatever happened, the next check begins with an empty bed, and what this one left counts against it.
-        let cleaned = world.delete(check.name).and_then(|()| world.nothing_left(Duration::from_secs(60)));
-        if let (Ok(_), Err(error)) = (&result, cleaned) {
-            result = Err(error.context("after deletion"));
+    for setting in [Setting::Processes, Setting::Image] {
+        // Those of the image build everything for release first: they must be asked for by name.
+        let chosen = |c: &&Check| match names {
+            [] => c.setting == Setting::Processes && setting == Setting::Processes,
+            names => c.setting == setting && names.iter().any(|name| name == c.name),
+        };
+        let checks: Vec<&Check> = CHECKS.iter().filter(chosen).collect();
+        if checks.is_empty() {
+            continue;
         }
-        let seconds = begun.elapsed().as_secs_f64();
-        match result {
-            Ok(seen) => {
-                passed += 1;
-                println!("pass {seconds:6.1} s  {:13} {}: {seen}", check.name, check.promise);
-            }
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {seconds:6.1} s  {:13} {}: {error:#}", check.name, check.promise);
-            }
+        set(&world, setting)?;
+        for check in checks {
+            if one(&world, check) { passed += 1 } else { failed += 1 }
         }
     }
     if failed > 0 {
@@ -77,4 +94,36 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
     }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Makes the bed what the checks of a setting begin with.
+fn set(world: &World, setting: Setting) -> Result<()> {
+    match setting {
+        Setting::Processes => {
+            bed::kuryr_up()?;
+            world.delete_all()?;
+            world.nothing_left(Duration::from_secs(60)).context("the bed is not clean before the first check")
+        }
+        Setting::Image => installed::prepare(world).context("the bed cannot be made ready for the image"),
+    }
+}
+
+/// Runs one check and tells; whether it passed.
+fn one(world: &World, check: &Check) -> bool {
+    let begun = Instant::now();
+    let mut result = (check.run)(world);
+    // Whatever happened, the next check begins with an empty bed, and what this one left counts against it.
+    let cleaned = world.delete(check.name).and_then(|()| match check.setting {
+        Setting::Processes => world.nothing_left(Duration::from_secs(60)),
+        Setting::Image => installed::clear(world),
+    });
+    if let (Ok(_), Err(error)) = (&result, cleaned) {
+        result = Err(error.context("after deletion"));
+    }
+    let (verdict, told) = match &result {
+        Ok(seen) => ("pass", seen.clone()),
+        Err(error) => ("FAIL", format!("{error:#}")),
+    };
+    println!("{verdict} {:6.1} s  {:13} {}: {told}", begun.elapsed().as_secs_f64(), check.name, check.promise);
+    result.is_ok()
 }

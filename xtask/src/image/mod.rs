@@ -49,9 +49,39 @@ pub(crate) struct Image {
 /// # Errors
 /// What cannot be built, read or written; an image that is too large.
 pub(crate) fn run(image: &Image) -> Result<ExitCode> {
+    let Made { name, architecture, digest, compressed, bill } =
+        make(&image.output, image.name.clone(), image.authorities.as_deref())?;
+    let file = image.output.display();
+    #[allow(clippy::cast_precision_loss, reason = "for people")]
+    let megabytes = compressed as f64 / 1e6;
+    println!("image      {name} (linux/{architecture})");
+    println!("digest     {digest}");
+    println!("size       {megabytes:.1} MB compressed, {:.0} MB allowed", LARGEST as f64 / 1e6);
+    println!("file       {file}");
+    println!("materials  {}", bill.display());
+    println!("into a node      ctr -n k8s.io images import {file}");
+    println!("into a registry  skopeo copy oci-archive:{file} docker://{name}");
+    println!("into Docker      docker load --input {file}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An image that was made.
+pub(crate) struct Made {
+    name: String,
+    architecture: &'static str,
+    digest: String,
+    compressed: u64,
+    bill: PathBuf,
+}
+
+/// Builds and packs.
+///
+/// # Errors
+/// What cannot be built, read or written; an image that is too large.
+pub(crate) fn make(output: &Path, name: Option<String>, given: Option<&Path>) -> Result<Made> {
     let version = env!("CARGO_PKG_VERSION");
-    let authorities = authorities(image.authorities.as_deref())?;
-    let name = image.name.clone().unwrap_or_else(|| format!("docker.io/kuryr/kuryr:{version}"));
+    let authorities = authorities(given)?;
+    let name = name.unwrap_or_else(|| format!("docker.io/kuryr/kuryr:{version}"));
     if !name.rsplit('/').next().is_some_and(|last| last.contains(':')) {
         bail!("--name {name} has no tag; write it like registry.example.org/kuryr:{version}");
     }
@@ -72,21 +102,11 @@ pub(crate) fn run(image: &Image) -> Result<ExitCode> {
             format!("{} cannot be written; name a file in a folder that exists with --output", path.display())
         })
     };
-    write(&image.output, &archive.tar()?)?;
-    let bill = bill_of(&image.output);
+    write(output, &archive.tar()?)?;
+    let bill = bill_of(output);
     write(&bill, sbom::cyclonedx(&archive.digest, &name)?.as_bytes())?;
-    let file = image.output.display();
-    #[allow(clippy::cast_precision_loss, reason = "for people")]
-    let megabytes = archive.compressed() as f64 / 1e6;
-    println!("image      {name} (linux/{})", about.architecture);
-    println!("digest     {}", archive.digest);
-    println!("size       {megabytes:.1} MB compressed, {:.0} MB allowed", LARGEST as f64 / 1e6);
-    println!("file       {file}");
-    println!("materials  {}", bill.display());
-    println!("into a node      ctr -n k8s.io images import {file}");
-    println!("into a registry  skopeo copy oci-archive:{file} docker://{name}");
-    println!("into Docker      docker load --input {file}");
-    Ok(ExitCode::SUCCESS)
+    let (architecture, compressed, digest) = (about.architecture, archive.compressed(), archive.digest.clone());
+    Ok(Made { name, architecture, digest, compressed, bill })
 }
 
 fn check_size(bytes: u64) -> Result<()> {

@@ -1,0 +1,127 @@
+//! The ways to install, as docs/installing.md has them.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+
+use super::super::world::{API_ADDRESS, World, succeeded, text};
+use super::{NAMESPACE, kuryr, path, values, whole_life};
+use crate::bed;
+
+/// `kubectl apply` of the plain manifests, its words in capitals replaced, with an application credential.
+pub(in super::super) fn by_manifests(world: &World) -> Result<String> {
+    let credential = Credential::new(world)?;
+    let text = std::fs::read_to_string(crate::root().join("deploy/manifests/kuryr.yaml"))?;
+    let filled = credential.fill(world, &text)?;
+    let result = whole_life(world, "manifests", || apply(world, &["-f", "-"], &filled));
+    credential.delete(world)?;
+    result
+}
+
+/// `kubectl apply -k` of an overlay with a kuryr.conf and a cloud.conf of its own.
+pub(in super::super) fn by_kustomize(world: &World) -> Result<String> {
+    let credential = Credential::new(world)?;
+    let base = crate::root().join("deploy/kustomize/base");
+    let folder = world.state().join("overlay");
+    // kustomize takes folders by their relative paths only.
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(folder.join("base"))?;
+    for entry in std::fs::read_dir(&base)? {
+        let entry = entry?;
+        std::fs::copy(entry.path(), folder.join("base").join(entry.file_name()))?;
+    }
+    for file in ["kuryr.conf", "cloud.conf"] {
+        let filled = credential.fill(world, &std::fs::read_to_string(base.join(file))?)?;
+        std::fs::write(folder.join(file), filled)?;
+    }
+    let overlay = json!({
+        "resources": ["base"],
+        "generatorOptions": {"disableNameSuffixHash": true},
+        "configMapGenerator": [{"name": "kuryr-config", "namespace": NAMESPACE, "behavior": "replace", "files": ["kuryr.conf"]}],
+        "secretGenerator": [{"name": "kuryr-cloud", "namespace": NAMESPACE, "behavior": "replace", "files": ["cloud.conf"]}],
+    });
+    std::fs::write(folder.join("kustomization.yaml"), overlay.to_string())?;
+    let result = whole_life(world, "kustomize", || apply(world, &["-k", path(&folder)?], ""));
+    credential.delete(world)?;
+    result
+}
+
+/// The chart, with the real Helm, which also takes away what it remembers.
+pub(in super::super) fn by_helm(world: &World) -> Result<String> {
+    let helm = bed::helm()?;
+    let helm = |arguments: &[&str]| {
+        let mut command = Command::new(&helm);
+        command.args(arguments).args(["--namespace", NAMESPACE, "--kubeconfig"]).arg(world.state().join("kubeconfig"));
+        // What it keeps for a user is not this machine's.
+        command.env("HOME", world.state()).env("XDG_CACHE_HOME", world.state().join("helm"));
+        succeeded(command.output().context("helm")?, &format!("helm {}", arguments.join(" ")))
+    };
+    let file = values(world, &json!({}))?;
+    let chart = crate::root().join("deploy/helm/kuryr");
+    let result =
+        whole_life(world, "helm", || helm(&["install", "kuryr", path(&chart)?, "--values", path(&file)?]).map(drop))?;
+    // The order docs/uninstalling.md has: what Kuryr took away Helm does not miss.
+    helm(&["uninstall", "kuryr"])?;
+    Ok(result)
+}
+
+/// `kuryr install`, asking cluster and cloud first.
+pub(in super::super) fn by_install(world: &World) -> Result<String> {
+    let file = values(world, &json!({"apiServer": {}}))?;
+    whole_life(world, "install", || {
+        let said = kuryr(world, &["install", "--values", path(&file)?])?;
+        ensure!(said.contains("OpenStack") && said.contains("created"), "{said}");
+        Ok(())
+    })
+}
+
+fn apply(world: &World, what: &[&str], stdin: &str) -> Result<()> {
+    let arguments = [&["apply", "--server-side"], what].concat();
+    let mut kubectl = world
+        .kubectl_command(&arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("kubectl")?;
+    kubectl.stdin.take().context("kubectl has no stdin")?.write_all(stdin.as_bytes())?;
+    succeeded(kubectl.wait_with_output()?, &format!("kubectl {}", arguments.join(" "))).map(drop)
+}
+
+/// An application credential of Kuryr's user.
+struct Credential {
+    id: String,
+    secret: String,
+}
+
+impl Credential {
+    const NAME: &str = "kuryr-check";
+
+    fn new(world: &World) -> Result<Self> {
+        // One that an interrupted check left.
+        let _ = world.openstack(&["application", "credential", "delete", Self::NAME]);
+        let made = world.openstack(&["application", "credential", "create", Self::NAME, "-f", "json"])?;
+        let made: Value = serde_json::from_str(&made).context("openstack application credential create")?;
+        Ok(Self { id: text(&made["id"]).to_owned(), secret: text(&made["secret"]).to_owned() })
+    }
+
+    /// A file with words in capitals, as the bed has them.
+    fn fill(&self, world: &World, file: &str) -> Result<String> {
+        let words = [
+            ("https://KEYSTONE:5000/v3", format!("http://{API_ADDRESS}:5000/v3")),
+            ("API_SERVER", API_ADDRESS.to_owned()),
+            ("CREDENTIAL_ID", self.id.clone()),
+            ("CREDENTIAL_SECRET", self.secret.clone()),
+            ("PROJECT_ID", world.setting("PROJECT")?),
+            ("POD_SUBNET_ID", world.setting("POD_SUBNET")?),
+            ("SECURITY_GROUP_ID", world.setting("SECURITY_GROUP")?),
+        ];
+        Ok(words.iter().fold(file.to_owned(), |file, (word, value)| file.replace(word, value)))
+    }
+
+    fn delete(&self, world: &World) -> Result<()> {
+        world.openstack(&["application", "credential", "delete", &self.id]).map(drop)
+    }
+}
