@@ -166,12 +166,9 @@ fn kuryr_up_from(folder: &Path) -> Result<()> {
 /// Does something in a bed; down goes what was not up before.
 fn with_bed(work: impl FnOnce() -> Result<ExitCode>, keep: bool) -> Result<ExitCode> {
     let was_up = state_dir().join("kubeconfig").exists();
-    let result = up(Part::Kubernetes)?;
+    let started = up(Part::Kubernetes)?;
     // A failure is told after the bed is down, too.
-    let mut worked = Ok(result);
-    if result == ExitCode::SUCCESS {
-        worked = work();
-    }
+    let worked = if started == ExitCode::SUCCESS { work() } else { Ok(started) };
     if !was_up && !keep {
         script("openstack/down.sh", &[])?;
     }

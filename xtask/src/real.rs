@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 
 mod cnitool;
 mod faults;
+mod flow;
 mod installed;
 mod pods;
 pub(crate) mod speed;
@@ -76,11 +77,11 @@ pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
     let (mut passed, mut failed) = (0, 0);
     for setting in [Setting::Processes, Setting::Image] {
         // Those of the image build everything for release first: they must be asked for by name.
-        let chosen = |c: &&Check| match names {
-            [] => c.setting == Setting::Processes && setting == Setting::Processes,
-            names => c.setting == setting && names.iter().any(|name| name == c.name),
+        let wanted = |c: &&Check| match names {
+            [] => c.setting == Setting::Processes,
+            names => names.iter().any(|name| name == c.name),
         };
-        let checks: Vec<&Check> = CHECKS.iter().filter(chosen).collect();
+        let checks: Vec<&Check> = CHECKS.iter().filter(|c| c.setting == setting).filter(wanted).collect();
         if checks.is_empty() {
             continue;
         }

@@ -1,15 +1,14 @@
 //! Kuryr is killed, restarted and interfered with while pods come, live and go.
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
+use super::flow::Flow;
 use super::pods::{all_answer, one};
-use super::world::{NODES, World, conditions, eventually, succeeded, text};
+use super::world::{NODES, World, conditions, eventually, text};
 
 /// Deaths per process while [`kills`] runs.
 struct Deaths {
@@ -70,27 +69,12 @@ fn kill_every(world: &World, which: &[&str], period: Duration, deaths: &AtomicUs
 }
 
 pub(super) fn restarts(world: &World) -> Result<String> {
-    for (name, node) in [("restarts-a", "h1"), ("restarts-b", "h2")] {
-        world.create(&World::pod("restarts", name, Some(node)))?;
-    }
-    let pods = world.ready_pods("restarts", 2, Duration::from_secs(60))?;
-    let [a, b] = pods.as_slice() else { bail!("two pods expected") };
-    world.in_pod(&a.name, &["ping", "-c", "2", "-W", "2", &b.address])?;
-    // One packet every 50 ms from pod to pod, until a line comes in; then ping tells what was lost.
-    let script = format!("ping -i 0.05 -W 1 {} & p=$!; read _; kill -INT $p; wait $p", b.address);
-    let mut flow = world
-        .kubectl_command(&["exec", "-i", &a.name, "--", "sh", "-c", &script])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+    let flow = Flow::start(world, "restarts")?;
     let rounds = 3;
     let restarted = (0..rounds)
         .try_for_each(|_| ["controller", "h1", "h2"].iter().try_for_each(|process| world.kuryr("restart", process)));
-    flow.stdin.take().context("no stdin")?.write_all(b"\n")?;
-    let said = succeeded(flow.wait_with_output()?, "ping between the pods")?;
+    let (pods, line) = flow.end()?;
     restarted?;
-    let line = said.lines().find(|l| l.contains("packet loss")).with_context(|| format!("no summary in {said:?}"))?;
     ensure!(line.contains(" 0% packet loss"), "{line}");
     all_answer(&pods)?;
     // The daemons know their pods again: deletion finds everything (checked after every check).

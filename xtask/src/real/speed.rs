@@ -225,19 +225,13 @@ struct Bare {
 
 impl Bare {
     fn build(world: &World) -> Result<Self> {
-        let env = fs::read_to_string(world.state().join("env")).context("the bed has no env file")?;
-        let of_bed = |name: &str| {
-            let line = env.lines().find_map(|line| line.strip_prefix("export ")?.strip_prefix(name)?.strip_prefix('='));
-            line.map(|value| value.trim_matches(['"', '\'']).to_owned())
-                .with_context(|| format!("no {name} in the bed's env file"))
-        };
         let variables = vec![
             ("OS_CLIENT_CONFIG_FILE", world.state().join("clouds.yaml").display().to_string()),
             ("OS_CLOUD", "k8s-admin".to_owned()),
-            ("BARE_NETWORK", of_bed("BED_POD_NETWORK")?),
-            ("BARE_SUBNET", of_bed("BED_POD_SUBNET")?),
-            ("BARE_SECURITY_GROUP", of_bed("BED_SECURITY_GROUP")?),
-            ("BARE_PROJECT", of_bed("BED_PROJECT")?),
+            ("BARE_NETWORK", world.setting("POD_NETWORK")?),
+            ("BARE_SUBNET", world.setting("POD_SUBNET")?),
+            ("BARE_SECURITY_GROUP", world.setting("SECURITY_GROUP")?),
+            ("BARE_PROJECT", world.setting("PROJECT")?),
             ("BARE_HOSTS", NODES.join(",")),
         ];
         Ok(Self { program: program()?, variables })

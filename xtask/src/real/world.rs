@@ -77,17 +77,25 @@ impl World {
         Ok(serde_json::from_str(&self.kubectl(&arguments)?)?)
     }
 
-    /// Create an object.
-    pub(crate) fn create(&self, object: &Value) -> Result<()> {
+    /// kubectl with these arguments and this standard input; its standard output.
+    ///
+    /// # Errors
+    /// When it fails, with what it said.
+    pub(crate) fn kubectl_reading(&self, arguments: &[&str], stdin: &str) -> Result<String> {
         let mut child = self
-            .kubectl_command(&["create", "-f", "-"])
+            .kubectl_command(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .context("kubectl")?;
-        child.stdin.take().context("kubectl has no stdin")?.write_all(object.to_string().as_bytes())?;
-        succeeded(child.wait_with_output()?, "kubectl create").map(drop)
+        child.stdin.take().context("kubectl has no stdin")?.write_all(stdin.as_bytes())?;
+        succeeded(child.wait_with_output()?, &format!("kubectl {}", arguments.join(" ")))
+    }
+
+    /// Create an object.
+    pub(crate) fn create(&self, object: &Value) -> Result<()> {
+        self.kubectl_reading(&["create", "-f", "-"], &object.to_string()).map(drop)
     }
 
     /// A pod of this check that answers HTTP on port 8080 with its own name; on one node or wherever.

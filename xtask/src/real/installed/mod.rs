@@ -46,13 +46,12 @@ pub(super) fn prepare(world: &World) -> Result<()> {
         "--ignore-not-found",
         "--wait",
     ])?;
-    for tag in TAGS {
-        let file = world.state().join("kuryr-image.tar");
-        image::make(&file, Some(tag.to_owned()), None)?;
-        for node in NODES {
-            let ctr = world.kube_bin.join("ctr").display().to_string();
-            world.on_node(node, &[&ctr, "-n", "k8s.io", "images", "import", "--local", &file.display().to_string()])?;
-        }
+    let file = world.state().join("kuryr-image.tar");
+    image::make(&file, Some(TAGS[0].to_owned()), None)?;
+    let ctr = world.kube_bin.join("ctr").display().to_string();
+    for node in NODES {
+        world.on_node(node, &[&ctr, "-n", "k8s.io", "images", "import", "--local", path(&file)?])?;
+        world.on_node(node, &[&ctr, "-n", "k8s.io", "images", "tag", "--force", TAGS[0], TAGS[1]])?;
     }
     not_ready(world)
 }

@@ -1,36 +1,25 @@
 //! Kuryr's pods are deleted and replaced while packets flow and pods come.
 
-use std::io::Write as _;
-use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 
+use super::super::flow::Flow;
 use super::super::pods::all_answer;
-use super::super::world::{World, succeeded, text};
+use super::super::world::{World, text};
 use super::{NAMESPACE, NODES, TAGS, components, with_kuryr};
 
 const CHECK: &str = "rolled";
+/// What is rolled, and the container of it.
+const WORKLOADS: [(&str, &str); 2] =
+    [("deployment/kuryr-controller", "controller"), ("daemonset/kuryr-cni", "kuryr-cni")];
 
 /// The daemons' pods deleted, the controllers' pods deleted, both rolled to another tag: no ping lost, no ADD failed.
 pub(in super::super) fn rolled(world: &World) -> Result<String> {
     with_kuryr(world, || {
-        for (name, node) in [("rolled-a", NODES[0]), ("rolled-b", NODES[1])] {
-            world.create(&World::pod(CHECK, name, Some(node)))?;
-        }
-        let pods = world.ready_pods(CHECK, 2, Duration::from_secs(60))?;
-        let [a, b] = pods.as_slice() else { bail!("two pods expected") };
-        world.in_pod(&a.name, &["ping", "-c", "2", "-W", "2", &b.address])?;
-        // A packet every 50 ms until a line comes in; then ping tells what was lost.
-        let script = format!("ping -i 0.05 -W 1 {} & p=$!; read _; kill -INT $p; wait $p", b.address);
-        let mut flow = world
-            .kubectl_command(&["exec", "-i", &a.name, "--", "sh", "-c", &script])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()?;
+        let flow = Flow::start(world, CHECK)?;
         let (stop, born) = (AtomicBool::new(false), AtomicUsize::new(0));
         let told = thread::scope(|scope| {
             let load = scope.spawn(|| births(world, &stop, &born));
@@ -39,11 +28,8 @@ pub(in super::super) fn rolled(world: &World) -> Result<String> {
             load.join().map_err(|_| anyhow::anyhow!("the thread that makes pods panicked"))??;
             told
         });
-        flow.stdin.take().context("no stdin")?.write_all(b"\n")?;
-        let said = succeeded(flow.wait_with_output()?, "ping between the pods")?;
+        let (pods, line) = flow.end()?;
         let told = told?;
-        let line =
-            said.lines().find(|l| l.contains("packet loss")).with_context(|| format!("no summary in {said:?}"))?;
         ensure!(line.contains(" 0% packet loss"), "{line}");
         no_add_failed(world)?;
         all_answer(&pods)?;
@@ -64,7 +50,7 @@ fn replaced(world: &World, born: &AtomicUsize) -> Result<String> {
     }
     let deleted = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
-    for (workload, container) in [("deployment/kuryr-controller", "controller"), ("daemonset/kuryr-cni", "kuryr-cni")] {
+    for (workload, container) in WORKLOADS {
         world.kubectl(&["set", "image", "-n", NAMESPACE, workload, &format!("{container}={}", TAGS[1])])?;
     }
     rolled_out(world)?;
@@ -84,7 +70,7 @@ fn replaced(world: &World, born: &AtomicUsize) -> Result<String> {
 }
 
 fn rolled_out(world: &World) -> Result<()> {
-    for workload in ["deployment/kuryr-controller", "daemonset/kuryr-cni"] {
+    for (workload, _) in WORKLOADS {
         world.kubectl(&["rollout", "status", "-n", NAMESPACE, workload, "--timeout=120s"])?;
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! The ways to install, as docs/installing.md has them.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -78,16 +77,7 @@ pub(in super::super) fn by_install(world: &World) -> Result<String> {
 }
 
 fn apply(world: &World, what: &[&str], stdin: &str) -> Result<()> {
-    let arguments = [&["apply", "--server-side"], what].concat();
-    let mut kubectl = world
-        .kubectl_command(&arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .context("kubectl")?;
-    kubectl.stdin.take().context("kubectl has no stdin")?.write_all(stdin.as_bytes())?;
-    succeeded(kubectl.wait_with_output()?, &format!("kubectl {}", arguments.join(" "))).map(drop)
+    world.kubectl_reading(&[&["apply", "--server-side"], what].concat(), stdin).map(drop)
 }
 
 /// An application credential of Kuryr's user.
