@@ -83,7 +83,7 @@ impl Conf {
     }
 }
 
-/// The API server as pods see it. An IPv6 address needs brackets.
+/// The API server as pods see it.
 fn service(variable: Variable<'_>) -> Result<String, ConfError> {
     let port = SERVICE_PORT.iter().find_map(|name| variable(name));
     let (Some(host), Some(port)) = (variable(SERVICE_HOST), port) else {
@@ -92,7 +92,12 @@ fn service(variable: Variable<'_>) -> Result<String, ConfError> {
              run in a pod or set api_root"
         )));
     };
-    Ok(if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
+    Ok(address(&host, &port))
+}
+
+/// The API server's address. An IPv6 address needs brackets.
+pub(crate) fn address(host: &str, port: impl std::fmt::Display) -> String {
+    if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") }
 }
 
 async fn kubeconfig() -> Result<kube::Config, ConfError> {

@@ -81,11 +81,7 @@ impl ApiServer {
     /// `[kubernetes] api_root`: its address, or two quotes for what the pod's environment says.
     pub(crate) fn root(&self) -> String {
         let Self { host, port } = self;
-        match host.as_str() {
-            "" => r#""""#.to_owned(),
-            six if six.contains(':') => format!("https://[{six}]:{port}"),
-            _ => format!("https://{host}:{port}"),
-        }
+        if host.is_empty() { r#""""#.to_owned() } else { crate::conf::cluster::address(host, port) }
     }
 }
 
