@@ -25,8 +25,8 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use crate::conf::options::{kuryr, neutron_defaults};
-use crate::operator::{self, Target, all};
 use crate::process::Exit;
+use crate::reach::{self, Target, all};
 use cloud::CloudSide;
 use ours::{DAEMON_SETS, DEPLOYMENTS, Kind, every_kind};
 
@@ -65,12 +65,12 @@ pub(crate) fn run(args: &UninstallArgs) -> Exit {
         Ok(conf) => conf,
         Err(errors) => return crate::process::refuse(&errors),
     };
-    operator::run(async {
+    reach::run(async {
         let kube = args.target.kube(&conf).await?;
-        let cloud = match operator::cloud_settings(&conf)? {
+        let cloud = match reach::cloud_settings(&conf)? {
             _ if args.cluster_only => None,
             Some(settings) => Some(CloudSide {
-                cloud: operator::cloud(settings)?,
+                cloud: reach::cloud(settings)?,
                 cluster: conf.some_text(&kuryr::cluster_name)?.unwrap_or_default(),
                 pod_subnets: conf.list(&neutron_defaults::pod_subnet)?,
             }),

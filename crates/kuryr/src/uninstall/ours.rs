@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
-use crate::operator::all;
+use crate::reach::all;
 
 /// Labels `kuryr install`, the chart and the manifests put on everything.
 const LABELS: [&str; 2] = ["app.kubernetes.io/part-of=kuryr", "app.kubernetes.io/name=kuryr"];
