@@ -13,6 +13,7 @@ mod metrics_page;
 mod probe;
 mod process;
 mod reach;
+mod rotation;
 mod screen;
 mod serve;
 mod status;
