@@ -10,6 +10,7 @@ mod crds;
 mod install;
 mod logs;
 mod metrics_page;
+mod operator;
 mod probe;
 mod process;
 mod reach;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         }
         Command::Config { action: ConfigAction::Options } => print(&conf::reference::page()),
         Command::Install(install) => install::run(install),
+        Command::Operator(args) => operator::run(args),
         Command::Status(args) => status::run(args),
         Command::Check(args) => check::run(args),
         Command::UpgradeCheck(args) => upgrade_check::run(args),
