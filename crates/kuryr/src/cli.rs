@@ -10,6 +10,7 @@ use crate::conf::options::{Definition, default, kuryr};
 use crate::conf::sources::{self, Named, Sources};
 use crate::conf::{ConfError, options::Reader};
 use crate::install::Install;
+use crate::operator::OperatorArgs;
 use crate::probe::ProbeAction;
 use crate::status::StatusArgs;
 use crate::uninstall::UninstallArgs;
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Crds,
     /// Put Kuryr into a cluster, or print what would be put there; asks the cloud first what is missing
     Install(Box<Install>),
+    /// Make the cluster agree with a Kuryr resource, as a controller in it
+    Operator(OperatorArgs),
 
     // Day two, for people.
     /// Show how Kuryr is, and what pods wait for
@@ -161,7 +164,10 @@ impl Cli {
             Command::Config {
                 action: ConfigAction::Check { role: Role::Controller(common) | Role::Daemon(common), .. },
             } => Some(common),
-            Command::Config { action: ConfigAction::Options } | Command::Crds | Command::Install(_) => None,
+            Command::Config { action: ConfigAction::Options }
+            | Command::Crds
+            | Command::Install(_)
+            | Command::Operator(_) => None,
             Command::Status(args) => Some(&mut args.target.common),
             Command::Check(args) => Some(&mut args.target.common),
             Command::UpgradeCheck(args) => Some(&mut args.target.common),

@@ -13,13 +13,13 @@ const HEADER: &str = "\
 /// None that is known; the types could be written as YAML since they exist.
 pub(crate) fn yaml() -> Result<String> {
     let mut all = HEADER.to_owned();
+    let mut definitions = Vec::new();
     for definition in kuryr_api::crd::definitions() {
-        all.push_str("---\n");
-        all.push_str(&serde_saphyr::to_string(&definition).context("a definition cannot be written as YAML")?);
-        if !all.ends_with('\n') {
-            all.push('\n');
-        }
+        definitions.push(serde_json::to_value(definition).context("a definition cannot be written as JSON")?);
     }
+    // Of no use without the operator, and no harm.
+    definitions.push(crate::operator::definition());
+    all.push_str(&crate::install::print::yaml(&definitions)?);
     Ok(all)
 }
 

@@ -13,6 +13,8 @@ mod metrics_page;
 mod operator;
 mod probe;
 mod process;
+mod reach;
+mod rotation;
 mod screen;
 mod serve;
 mod status;
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::LeaveNode { common, look } => process::leave_node(common, *look),
         Command::Config { action: ConfigAction::Options } => print(&conf::reference::page()),
         Command::Install(install) => install::run(install),
+        Command::Operator(args) => operator::run(args),
         Command::Status(args) => status::run(args),
         Command::Check(args) => check::run(args),
         Command::UpgradeCheck(args) => upgrade_check::run(args),

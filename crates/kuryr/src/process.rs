@@ -16,6 +16,7 @@ use crate::cli::{Common, program_name};
 use crate::conf::options::Reader;
 use crate::conf::{Conf, ConfError, secrets_on_a_node};
 use crate::logs::Logs;
+use crate::rotation::Files;
 use crate::screen::{Screen, Tone};
 use crate::serve;
 
@@ -59,20 +60,39 @@ pub(crate) fn check(program: Reader, common: &Common, explain: bool) -> Exit {
     for warning in warnings(&conf, program) {
         eprintln!("warning: {warning}");
     }
-    let variable = |name: &str| std::env::var(name).ok();
-    let whole = match program {
-        Reader::Controller => {
-            let election = conf.election(&variable).map(drop);
-            conf.controller(0).map(drop).and(election).and_then(|()| conf.cloud().map(drop))
-        }
-        _ => conf.daemon(&variable).map(drop),
-    };
-    match whole {
+    match whole(&conf, program) {
         Ok(()) => {
             println!("The configuration of {} can be used.", program_name(program));
             Exit::Done
         }
         Err(error) => refuse(&[error]),
+    }
+}
+
+/// The configuration, if a program could start with it as it is now.
+///
+/// # Errors
+/// Every mistake in it, or the first that is found when all of it is read.
+pub(crate) fn usable(program: Reader, common: &Common) -> Result<Conf, Vec<ConfError>> {
+    let conf = read(program, common)?;
+    whole(&conf, program).map_err(|error| vec![error])?;
+    if program == Reader::Controller {
+        // Certificates are read here.
+        let settings = conf.cloud().map_err(|error| vec![error])?;
+        Cloud::new(settings).map_err(|error| vec![ConfError::Unusable(error.to_string())])?;
+    }
+    Ok(conf)
+}
+
+/// Everything a program reads from its configuration.
+fn whole(conf: &Conf, program: Reader) -> Result<(), ConfError> {
+    let variable = |name: &str| std::env::var(name).ok();
+    match program {
+        Reader::Controller => {
+            let election = conf.election(&variable).map(drop);
+            conf.controller(0).map(drop).and(election).and_then(|()| conf.cloud().map(drop))
+        }
+        _ => conf.daemon(&variable).map(drop),
     }
 }
 
@@ -94,6 +114,7 @@ fn explain_all(program: Reader, common: &Common) -> Result<(), ConfError> {
 
 /// Runs the controller or the daemon until a signal ends it.
 pub(crate) fn run(program: Reader, common: &Common) -> Exit {
+    let files = Files::look(program, common);
     let conf = match read(program, common) {
         Ok(conf) => conf,
         Err(errors) => return refuse(&errors),
@@ -117,12 +138,20 @@ pub(crate) fn run(program: Reader, common: &Common) -> Exit {
         }
     };
     let ended = runtime.block_on(async {
-        let shutdown = CancellationToken::new();
-        tokio::spawn(until_told(Signals::new()?, shutdown.clone()));
-        match program {
-            Reader::Controller => controller(&conf, shutdown).await,
-            _ => daemon(&conf, shutdown).await,
+        let shutdown = until_signal()?;
+        let work = async {
+            match program {
+                Reader::Controller => controller(&conf, shutdown.clone()).await,
+                _ => daemon(&conf, shutdown.clone()).await,
+            }
+        };
+        // Work that cannot go on does not wait for files to change.
+        let mut work = std::pin::pin!(work);
+        tokio::select! {
+            ended = &mut work => return ended,
+            watched = files.watch(&conf, &shutdown) => watched?,
         }
+        work.await
     });
     // Blocking threads may still write to the kernel; they get a moment, not for ever.
     runtime.shutdown_timeout(std::time::Duration::from_secs(2));
@@ -148,7 +177,7 @@ pub(crate) fn leave_node(common: &Common, look: bool) -> Exit {
         Ok(conf) => conf,
         Err(errors) => return refuse(&errors),
     };
-    crate::operator::run(async {
+    crate::reach::run(async {
         let config = conf.daemon(&|name| std::env::var(name).ok())?;
         let client = client(&conf).await?;
         if look {
@@ -262,6 +291,16 @@ impl Signals {
             _ = self.hang_up.recv() => "SIGHUP (the configuration is read at start; start me again)",
         }
     }
+}
+
+/// A token that the first signal cancels. The second ends the process at once.
+///
+/// # Errors
+/// Signals that cannot be listened for.
+pub(crate) fn until_signal() -> Result<CancellationToken> {
+    let shutdown = CancellationToken::new();
+    tokio::spawn(until_told(Signals::new()?, shutdown.clone()));
+    Ok(shutdown)
 }
 
 /// The first signal ends the work in good order, the second at once.

@@ -293,3 +293,26 @@ fn the_daemon_serves_its_socket_and_logs_json_into_a_file() {
         "{log}"
     );
 }
+
+#[test]
+fn another_configuration_ends_the_program_in_good_order_and_one_that_cannot_work_does_not() {
+    let folder = Folder::with("");
+    let conf = format!(
+        "{CLOUD}[kuryr]\nlisten_address = 127.0.0.1\nreload_interval = 1\n[health_server]\nport = 0\n\
+         [prometheus_exporter]\ncontroller_exporter_port = 0\n"
+    );
+    std::fs::write(folder.path("kuryr.conf"), &conf).unwrap();
+    let mut command = kuryr(&["controller", "--config-dir"]);
+    // As in a pod, where it is started again.
+    command.arg(folder.0.path()).env("KUBERNETES_SERVICE_HOST", "127.0.0.1");
+    let mut controller = Running::start(command);
+    controller.wait_for("kuryr-controller starts");
+    std::fs::write(folder.path("kuryr.conf"), format!("{conf}[vif_pool]\nports_pool_min = many\n")).unwrap();
+    controller.wait_for("the old one stays in use");
+    // Other credentials.
+    std::fs::write(folder.path("kuryr.conf"), conf.replace("hunter2", "hunter3")).unwrap();
+    controller.wait_for("to be started with the new one");
+    assert_eq!(controller.end(), Some(0), "{}", controller.seen.join("\n"));
+    let log = controller.seen.join("\n");
+    assert!(log.contains("kuryr-k8s-controller has ended") && !log.contains("hunter"), "{log}");
+}

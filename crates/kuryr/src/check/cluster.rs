@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
 
 use super::cloud::NodeFacts;
-use crate::operator::all;
+use crate::reach::all;
 use crate::status::seen::{CONTROLLER, DAEMON_SET, LEGACY_DAEMON_SET};
 
 /// What the cluster said; an error is its words.

@@ -19,8 +19,8 @@ use clap::Args;
 
 use crate::conf::options::{kuryr, neutron_defaults};
 use crate::conf::{Conf, ConfError};
-use crate::operator::{self, Target};
 use crate::process::Exit;
+use crate::reach::{self, Target};
 use crate::screen::Screen;
 use crate::status::Output;
 use cloud::{NodeFacts, Wanted};
@@ -57,7 +57,7 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
         Ok(conf) => conf,
         Err(errors) => return crate::process::refuse(&errors),
     };
-    operator::run(async {
+    reach::run(async {
         let mut findings = Vec::new();
         let mut nodes: Vec<NodeFacts> = Vec::new();
         let mut running = None;
@@ -97,7 +97,7 @@ fn wanted(conf: &Conf) -> Result<Wanted, ConfError> {
 }
 
 async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<Vec<Finding>> {
-    let settings = match operator::cloud_settings(conf) {
+    let settings = match reach::cloud_settings(conf) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
             return Ok(vec![Finding::skipped(
@@ -128,7 +128,7 @@ async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<
         }
     }
     let address = settings.auth_url.clone();
-    let cloud = operator::cloud(settings)?;
+    let cloud = reach::cloud(settings)?;
     let trials = if try_ports { nodes } else { &[] };
     let facts = cloud::ask(&cloud, &address, &wanted, trials).await;
     findings.extend(cloud_rules::findings(&facts, &wanted, nodes));

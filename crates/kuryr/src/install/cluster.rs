@@ -14,10 +14,11 @@ use kube::{Api, Client, Config};
 use serde_json::Value;
 
 use super::finding::Finding;
+use crate::operator;
 use crate::status::seen::LEGACY_DAEMON_SET;
 
 /// Whose fields the applied ones are.
-const MANAGER: &str = "kuryr-install";
+pub(crate) const MANAGER: &str = "kuryr-install";
 /// Oldest Kubernetes 1.x whose API has everything the objects use.
 const OLDEST: u32 = 30;
 
@@ -59,6 +60,12 @@ pub(crate) async fn ask(client: &Client, namespace: &str) -> Result<Vec<Finding>
         findings.push(Finding::missing(
             format!("there is no namespace {namespace}"),
             format!("kubectl create namespace {namespace}"),
+        ));
+    }
+    if operator::is_in_charge(client).await.context("cannot look for a Kuryr resource")? {
+        findings.push(Finding::missing(
+            "the operator looks after Kuryr in this cluster: it would take back what is changed here",
+            "kubectl edit kuryr cluster",
         ));
     }
     let old = Api::<DaemonSet>::namespaced(client.clone(), namespace).get_opt(LEGACY_DAEMON_SET).await;
@@ -113,15 +120,7 @@ impl std::fmt::Display for Done {
 /// # Errors
 /// What the API server says.
 pub(crate) async fn apply(client: &Client, object: &Value) -> Result<Done> {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
-    let api_version = text(&object["apiVersion"]);
-    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
-    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
+    let (api, name) = api(client, object);
     let title = title(object);
     let before = api.get_opt(&name).await.with_context(|| format!("{title} cannot be looked for"))?;
     let applied = api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(object)).await;
@@ -135,6 +134,20 @@ pub(crate) async fn apply(client: &Client, object: &Value) -> Result<Done> {
         Some(before) if before.metadata.resource_version == after.metadata.resource_version => Done::Unchanged,
         Some(_) => Done::Changed,
     })
+}
+
+/// Where an object is or will be, and its name.
+pub(crate) fn api(client: &Client, object: &Value) -> (Api<DynamicObject>, String) {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+    let api_version = text(&object["apiVersion"]);
+    let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));
+    let api = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    (api, name)
 }
 
 /// `DaemonSet kube-system/kuryr-cni`.

@@ -6,14 +6,14 @@
 //!                └─► questions to cluster and cloud ─► server-side apply ─► --wait
 //! ```
 
-mod cluster;
+pub(crate) mod cluster;
 #[cfg(test)]
 mod deployed;
 mod finding;
 pub(crate) mod objects;
-mod openstack;
-mod print;
-mod rollout;
+pub(crate) mod openstack;
+pub(crate) mod print;
+pub(crate) mod rollout;
 pub(crate) mod values;
 
 use std::path::PathBuf;

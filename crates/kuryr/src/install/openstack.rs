@@ -45,8 +45,11 @@ pub(crate) async fn ask(client: &Client, values: &Values, namespace: &str) -> Ve
     findings
 }
 
-/// The configuration as the controller would have it, and a client of its cloud.
-async fn prepare(
+/// The configuration as the controller would have it, and a client of its cloud; the folder has the files that client was made from.
+///
+/// # Errors
+/// What cannot work, and a Secret that is not there or may not be read.
+pub(crate) async fn prepare(
     client: &Client,
     values: &Values,
     namespace: &str,
@@ -285,7 +288,7 @@ fn of_error(error: &kuryr_openstack::Error, what: &str) -> Finding {
 }
 
 /// A folder only this user can look into, gone with this value: credentials are in it.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     fn new() -> Result<Folder> {

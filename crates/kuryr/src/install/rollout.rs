@@ -46,7 +46,7 @@ pub(crate) async fn wait(client: &Client, namespace: &str, limit: Duration) -> R
 }
 
 /// One controller of this version works. The others can be waiting for nodes: each needs one of its own.
-fn works(deployment: Option<&Deployment>) -> bool {
+pub(crate) fn works(deployment: Option<&Deployment>) -> bool {
     let Some((deployment, status)) = deployment.and_then(|found| Some((found, found.status.as_ref()?))) else {
         return false;
     };
@@ -58,7 +58,7 @@ fn works(deployment: Option<&Deployment>) -> bool {
 }
 
 /// Every node has a ready daemon of this version.
-fn everywhere(daemons: Option<&DaemonSet>) -> bool {
+pub(crate) fn everywhere(daemons: Option<&DaemonSet>) -> bool {
     let Some((daemons, status)) = daemons.and_then(|found| Some((found, found.status.as_ref()?))) else { return false };
     let wanted = status.desired_number_scheduled;
     status.observed_generation >= daemons.metadata.generation
@@ -68,7 +68,7 @@ fn everywhere(daemons: Option<&DaemonSet>) -> bool {
 }
 
 /// Why a pod is not ready, in the words of Kubernetes.
-fn reason(pod: &Pod) -> Option<String> {
+pub(crate) fn reason(pod: &Pod) -> Option<String> {
     let name = pod.metadata.name.as_deref().unwrap_or_default();
     let status = pod.status.as_ref()?;
     let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");

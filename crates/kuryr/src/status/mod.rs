@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 use crate::conf::ConfError;
 use crate::conf::options::neutron_defaults;
-use crate::operator::{self, Target};
 use crate::process::Exit;
+use crate::reach::{self, Target};
 use crate::screen::Screen;
 use report::Status;
 use seen::{Asked, CloudAsked};
@@ -56,12 +56,12 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
         Ok(conf) => conf,
         Err(errors) => return crate::process::refuse(&errors),
     };
-    operator::run(async {
-        let cloud = match operator::cloud_settings(&conf) {
+    reach::run(async {
+        let cloud = match reach::cloud_settings(&conf) {
             Ok(None) => None,
             Ok(Some(settings)) => Some(CloudAsked {
                 address: settings.auth_url.clone(),
-                client: operator::cloud(settings).map_err(|error| format!("{error:#}")),
+                client: reach::cloud(settings).map_err(|error| format!("{error:#}")),
                 project: conf.some_text(&neutron_defaults::project)?,
             }),
             Err(error @ ConfError::Unusable(_)) => {

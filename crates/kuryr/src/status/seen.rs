@@ -14,7 +14,7 @@ use kuryr_openstack::Cloud;
 use kuryr_openstack::network::QuotaUse;
 use tokio::time::Instant;
 
-use crate::operator::all;
+use crate::reach::all;
 
 /// Name of the controller's Deployment, of its Lease, and of its pods' label `name`.
 pub(crate) const CONTROLLER: &str = "kuryr-controller";

@@ -9,7 +9,7 @@ use kuryr_api::names;
 use kuryr_openstack::network::{Port, PortQuery};
 use kuryr_openstack::{Cloud, ErrorKind};
 
-use super::Remainder;
+use super::{Place, Remainder};
 
 /// The cloud, and how our ports are known there.
 pub(crate) struct CloudSide {
@@ -79,6 +79,7 @@ impl CloudSide {
                 what: format!("Neutron port {} ({})", port.id, port.name),
                 why,
                 cure: format!("openstack port show {0}; openstack port delete {0}", port.id),
+                place: Place::Cloud,
             });
         }
         Ok((deleted, left))

@@ -8,9 +8,9 @@
 //!
 //! It stops where going on would strand something, names what is left and why, and can be run again.
 
-mod cloud;
+pub(crate) mod cloud;
 mod nodes;
-mod ours;
+pub(crate) mod ours;
 
 use std::collections::HashSet;
 use std::io::{IsTerminal as _, Write as _};
@@ -25,8 +25,9 @@ use kuryr_api::crd::KuryrPort;
 use tokio::time::Instant;
 
 use crate::conf::options::{kuryr, neutron_defaults};
-use crate::operator::{self, Target, all};
+use crate::operator;
 use crate::process::Exit;
+use crate::reach::{self, Target, all};
 use cloud::CloudSide;
 use ours::{DAEMON_SETS, DEPLOYMENTS, Kind, every_kind};
 
@@ -57,6 +58,18 @@ pub(crate) struct Remainder {
     pub(crate) what: String,
     pub(crate) why: String,
     pub(crate) cure: String,
+    pub(crate) place: Place,
+}
+
+/// Where something is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Pods that have our network: nothing was begun.
+    Pods,
+    /// In the cluster.
+    Cluster,
+    /// In the cloud.
+    Cloud,
 }
 
 /// Takes Kuryr out of the cluster. Ends with 0 if nothing is left, 1 if something is, 2 if it was not told to begin.
@@ -65,12 +78,12 @@ pub(crate) fn run(args: &UninstallArgs) -> Exit {
         Ok(conf) => conf,
         Err(errors) => return crate::process::refuse(&errors),
     };
-    operator::run(async {
+    reach::run(async {
         let kube = args.target.kube(&conf).await?;
-        let cloud = match operator::cloud_settings(&conf)? {
+        let cloud = match reach::cloud_settings(&conf)? {
             _ if args.cluster_only => None,
             Some(settings) => Some(CloudSide {
-                cloud: operator::cloud(settings)?,
+                cloud: reach::cloud(settings)?,
                 cluster: conf.some_text(&kuryr::cluster_name)?.unwrap_or_default(),
                 pod_subnets: conf.list(&neutron_defaults::pod_subnet)?,
             }),
@@ -89,7 +102,13 @@ pub(crate) fn run(args: &UninstallArgs) -> Exit {
             namespace: args.target.namespace.clone(),
             cloud,
             patience: Duration::from_secs(args.patience),
+            kinds: every_kind(),
         };
+        if operator::is_in_charge(&removal.kube).await.context("it cannot be looked for a Kuryr resource")? {
+            bail!(
+                "the operator looks after Kuryr in this cluster and would put everything back; it takes it out itself: kubectl delete kuryr cluster"
+            );
+        }
         let left = removal.work(&mut |line| println!("{line}")).await?;
         tell(&left, args.cluster_only);
         Ok(if left.is_empty() { Exit::Done } else { Exit::Failed })
@@ -120,16 +139,24 @@ fn tell(left: &[Remainder], cluster_only: bool) {
     }
 }
 
-struct Removal {
-    kube: kube::Client,
-    namespace: String,
-    cloud: Option<CloudSide>,
-    patience: Duration,
+/// Kuryr, to be taken out.
+pub(crate) struct Removal {
+    pub(crate) kube: kube::Client,
+    pub(crate) namespace: String,
+    /// Without it the cloud is left alone.
+    pub(crate) cloud: Option<CloudSide>,
+    /// Time each step may take.
+    pub(crate) patience: Duration,
+    /// What is taken out, in this order; DaemonSets and Deployments first.
+    pub(crate) kinds: Vec<Kind>,
 }
 
 impl Removal {
     /// Everything, in order. Answers what is left; if it had to stop, the rest of Kuryr is, too.
-    async fn work(&self, progress: &mut dyn FnMut(&str)) -> Result<Vec<Remainder>> {
+    ///
+    /// # Errors
+    /// What the API server says.
+    pub(crate) async fn work(&self, progress: &mut dyn FnMut(&str)) -> Result<Vec<Remainder>> {
         self.right_place().await?;
         let living = self.living().await?;
         if !living.is_empty() {
@@ -139,17 +166,20 @@ impl Removal {
         let mut left = self.leave_nodes(progress).await?;
         self.delete(DAEMON_SETS, progress).await?;
         if let Some(still) = self.gone("app=kuryr-cni", progress).await? {
-            return Ok(vec![still]);
+            left.push(still);
+            return Ok(left);
         }
-        if let Some(left) = self.release_kuryr_ports(progress).await? {
-            return Ok(vec![left]);
+        if let Some(still) = self.release_kuryr_ports(progress).await? {
+            left.push(still);
+            return Ok(left);
         }
         self.delete(DEPLOYMENTS, progress).await?;
-        if let Some(left) = self.gone("name=kuryr-controller", progress).await? {
-            return Ok(vec![left]);
+        if let Some(still) = self.gone("name=kuryr-controller", progress).await? {
+            left.push(still);
+            return Ok(left);
         }
         left.extend(self.clean_cloud(progress).await);
-        for kind in every_kind().into_iter().skip(2) {
+        for &kind in self.kinds.iter().skip(2) {
             self.delete(kind, progress).await?;
         }
         left.extend(self.proof().await?);
@@ -222,6 +252,7 @@ impl Removal {
                         "kubectl -n {} get pods -l {label} -o wide; then kuryr uninstall again",
                         self.namespace
                     ),
+                    place: Place::Cluster,
                 }));
             }
             tokio::time::sleep(AGAIN).await;
@@ -252,6 +283,7 @@ impl Removal {
                         "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
                         self.namespace
                     ),
+                    place: Place::Cluster,
                 }));
             }
             for port in ports.iter().filter(|port| port.metadata.deletion_timestamp.is_none()) {
@@ -275,6 +307,7 @@ impl Removal {
                 what: "ports in the cloud".to_owned(),
                 why: format!("it could not be looked: {why}"),
                 cure: "openstack port list --device-owner compute:kuryr --long".to_owned(),
+                place: Place::Cloud,
             }]
         };
         let living: HashSet<String> = match self.all_pods().await {
@@ -294,7 +327,7 @@ impl Removal {
     async fn proof(&self) -> Result<Vec<Remainder>> {
         let mut left = Vec::new();
         let end = Instant::now() + self.patience;
-        for kind in every_kind() {
+        for &kind in &self.kinds {
             let mut names = kind
                 .ours(&self.kube, &self.namespace)
                 .await
@@ -311,6 +344,7 @@ impl Removal {
                 what: format!("{} {name}", kind.kind),
                 why: "it was deleted and is still there: a finalizer holds it, or somebody makes it again".to_owned(),
                 cure: format!("kubectl get {} {name} -o yaml", kind.plural),
+                place: Place::Cluster,
             }));
         }
         Ok(left)
@@ -326,6 +360,7 @@ fn in_the_way(living: &[String]) -> Vec<Remainder> {
                 what: format!("pod {pod}"),
                 why: "it has a network of Kuryr's, and could not end without the daemon".to_owned(),
                 cure: format!("delete what makes it, or kubectl -n {namespace} delete pod {name}"),
+                place: Place::Pods,
             }
         })
         .collect();
@@ -334,6 +369,7 @@ fn in_the_way(living: &[String]) -> Vec<Remainder> {
             what: format!("{rest} more pods"),
             why: "the same".to_owned(),
             cure: "kubectl get kuryrports -A".to_owned(),
+            place: Place::Pods,
         });
     }
     left

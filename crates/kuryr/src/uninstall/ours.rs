@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, ApiResource, DynamicObject, ListParams};
 use kube::core::GroupVersionKind;
 
-use crate::operator::all;
+use crate::reach::all;
 
 /// Labels `kuryr install`, the chart and the manifests put on everything.
 const LABELS: [&str; 2] = ["app.kubernetes.io/part-of=kuryr", "app.kubernetes.io/name=kuryr"];
@@ -83,6 +83,11 @@ pub(crate) fn every_kind() -> Vec<Kind> {
 }
 
 impl Kind {
+    /// Whether the installation makes objects of this kind. The others are made by what runs.
+    pub(crate) fn is_made(self) -> bool {
+        !matches!(self.plural, "leases" | "endpoints" | "customresourcedefinitions")
+    }
+
     pub(crate) fn api(self, kube: &kube::Client, namespace: &str) -> Api<DynamicObject> {
         let gvk = GroupVersionKind::gvk(self.group, "v1", self.kind);
         let resource = ApiResource::from_gvk_with_plural(&gvk, self.plural);

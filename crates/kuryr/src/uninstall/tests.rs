@@ -87,6 +87,7 @@ fn removal(cluster: &Cluster, cloud: &FakeCloud) -> Removal {
             pod_subnets: cloud.wanted.pod_subnets.clone(),
         }),
         patience: Duration::from_secs(120),
+        kinds: super::every_kind(),
     }
 }
 

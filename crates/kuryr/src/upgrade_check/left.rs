@@ -8,7 +8,7 @@ use kuryr_api::crd::KuryrPort;
 use kuryr_api::names;
 use kuryr_api::vif::VifKind;
 
-use crate::operator::all;
+use crate::reach::all;
 use crate::status::seen::innermost;
 
 /// Where vifs were before 3.0.

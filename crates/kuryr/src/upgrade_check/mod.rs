@@ -8,8 +8,8 @@ use clap::Args;
 
 use crate::check::cluster_rules;
 use crate::check::finding::{Finding, Severity, page};
-use crate::operator::{self, Target};
 use crate::process::Exit;
+use crate::reach::{self, Target};
 use crate::screen::Screen;
 use crate::status::Output;
 use left::{Left, Ports};
@@ -33,7 +33,7 @@ pub(crate) fn run(args: &UpgradeArgs) -> Exit {
         Ok(conf) => conf,
         Err(errors) => return crate::process::refuse(&errors),
     };
-    operator::run(async {
+    reach::run(async {
         let kube = match args.target.kube(&conf).await {
             Ok(kube) => kube,
             Err(error) => {

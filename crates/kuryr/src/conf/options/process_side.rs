@@ -58,6 +58,7 @@ kuryr "kuryr" "What Kuryr adds to the options of kuryr-kubernetes." {
     cluster_name = "kubernetes": Kind::Text, Controller, Honoured, "Name of this Kubernetes cluster in the cloud: everything we create is tagged with it, and only what is tagged with it is ever collected. Clusters that share a project need different names";
     log_levels: Kind::Text, Both, Honoured, "Levels per part of the program, like `kuryr_controller=debug,kuryr_openstack=trace,info`; wins over debug";
     listen_address: Kind::Text, Both, Honoured, "Address that health and metrics are served on; without one all addresses, IPv6 too where the host has it";
+    reload_interval = "10": Kind::Whole(0, 3600), Both, Honoured, "Seconds between two looks at the files this program was started with: kuryr.conf, credentials, certificates. When others are there that can be used, a program in a pod ends in good order, at random within three times as long, and is started with them; with what cannot be used it goes on as before and says so. 0 turns it off. The API server's token and certificate authorities are read again without a restart";
     concurrency = "64": Kind::Whole(1, 4096), Controller, Honoured, "How many pods are worked on at once";
     cloud_concurrency = "16": Kind::Whole(1, 1024), Controller, Honoured, "How many requests to one OpenStack service may be under way at once";
     activation_interval = "1": Kind::Number, Controller, Honoured, "Seconds between two looks at ports that are to become active; one call for all of them";

@@ -27,6 +27,13 @@ fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
     json!({ "apiGroups": [group], "resources": [resource], "verbs": verbs })
 }
 
+/// What both may do in the whole cluster.
+pub(super) fn cluster_rules() -> Vec<Value> {
+    let mut rules = controller_rules();
+    rules.extend(node_rules());
+    rules
+}
+
 fn controller_rules() -> Vec<Value> {
     vec![
         // The patch takes finalizers of kuryr-kubernetes away.
@@ -42,7 +49,7 @@ fn node_rules() -> Vec<Value> {
 }
 
 /// The Lease, and the record that kuryr-kubernetes' leader elector kept. A create cannot be held to a name.
-fn leadership_rules() -> Vec<Value> {
+pub(super) fn leadership_rules() -> Vec<Value> {
     let named = |group, resource, verbs: &[&str]| {
         let mut rule = rule(group, resource, verbs);
         rule["resourceNames"] = json!([CONTROLLER]);

@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::values::Values;
 
 /// ServiceAccount, roles and Deployment of the controller.
-const CONTROLLER: &str = "kuryr-controller";
+pub(crate) const CONTROLLER: &str = "kuryr-controller";
 /// ServiceAccount, roles and DaemonSet of the daemon.
 const NODE: &str = "kuryr-cni";
 
@@ -61,6 +61,11 @@ pub(crate) fn definitions() -> Result<Vec<Value>> {
         Ok(object)
     };
     definitions.into_iter().map(keep).collect()
+}
+
+/// What the objects grant: rules for the whole cluster, and rules in our namespace. Who makes them must hold all of that itself.
+pub(crate) fn granted() -> (Vec<Value>, Vec<Value>) {
+    (access::cluster_rules(), access::leadership_rules())
 }
 
 /// An object with our label.

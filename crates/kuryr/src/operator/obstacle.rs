@@ -1,0 +1,128 @@
+//! What must be cured before anything is changed: the spec is read and judged as `kuryr install` and the programs themselves would.
+
+use anyhow::Result;
+use k8s_openapi::api::apps::v1::DaemonSet;
+use kube::{Api, Client};
+
+use crate::conf::options::Reader;
+use crate::conf::{Conf, secrets_on_a_node};
+use crate::install::objects::configuration::kuryr_conf;
+use crate::install::openstack;
+use crate::install::values::Values;
+use crate::status::seen::LEGACY_DAEMON_SET;
+use crate::uninstall::ours::{DAEMON_SETS, DEPLOYMENTS};
+
+/// Why nothing is changed.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Obstacle {
+    /// One word, for programs.
+    pub(super) reason: &'static str,
+    /// What is wrong and what to do.
+    pub(super) message: String,
+}
+
+impl Obstacle {
+    pub(super) fn new(reason: &'static str, message: impl Into<String>) -> Obstacle {
+        Obstacle { reason, message: message.into() }
+    }
+}
+
+/// What is in the way, if anything is.
+///
+/// # Errors
+/// An API server that does not answer, or rights that are missing.
+pub(super) async fn find(kube: &Client, namespace: &str, values: &Values) -> Result<Option<Obstacle>> {
+    if let Some(obstacle) = of_configuration(values) {
+        return Ok(Some(obstacle));
+    }
+    let sets = Api::<DaemonSet>::namespaced(kube.clone(), namespace);
+    if sets.get_opt(LEGACY_DAEMON_SET).await?.is_some() {
+        return Ok(Some(Obstacle::new(
+            "LegacyDaemonSet",
+            format!(
+                "the DaemonSet {LEGACY_DAEMON_SET} of kuryr-kubernetes is there: two daemons would work on each node; kubectl -n {namespace} \
+                 delete daemonset {LEGACY_DAEMON_SET} --cascade=orphan"
+            ),
+        )));
+    }
+    let mut places = DAEMON_SETS.places(kube).await?;
+    places.extend(DEPLOYMENTS.places(kube).await?);
+    places.remove(namespace);
+    if let Some(place) = places.first() {
+        return Ok(Some(Obstacle::new(
+            "OtherNamespace",
+            format!(
+                "Kuryr is also installed in namespace {place}; take that out (kuryr uninstall --namespace {place}), or run the operator there"
+            ),
+        )));
+    }
+    match openstack::prepare(kube, values, namespace).await {
+        Ok(_) => Ok(None),
+        // The controller gets the Secret from kubelet; the operator needs no right to read it.
+        Err(error) if is_forbidden(&error) => Ok(None),
+        Err(error) if error.chain().any(|cause| cause.is::<kube::Error>()) => Err(error),
+        Err(error) => Ok(Some(Obstacle::new("InvalidConfiguration", format!("{error:#}; nothing was changed")))),
+    }
+}
+
+/// Whether the API server refused it for want of rights.
+pub(super) fn is_forbidden(error: &anyhow::Error) -> bool {
+    let refused = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 403);
+    error.chain().filter_map(|cause| cause.downcast_ref::<kube::Error>()).any(refused)
+}
+
+/// What is wrong with the kuryr.conf these values make, without asking anybody.
+fn of_configuration(values: &Values) -> Option<Obstacle> {
+    let texts = [("kuryr.conf", kuryr_conf(values))];
+    let judge = |reader: Reader| -> Result<Vec<String>, crate::conf::ConfError> {
+        let conf = Conf::of(reader, &texts)?;
+        let mut wrong: Vec<String> = conf.check().iter().map(ToString::to_string).collect();
+        if wrong.is_empty() {
+            let whole = match reader {
+                Reader::Controller => conf.controller(0).map(drop),
+                // Each node says its own name.
+                _ => conf.daemon(&|_| Some("node".to_owned())).map(drop),
+            };
+            wrong.extend(whole.err().map(|error| error.to_string()));
+        }
+        Ok(wrong)
+    };
+    for reader in [Reader::Controller, Reader::Daemon] {
+        let wrong = judge(reader).unwrap_or_else(|error| vec![error.to_string()]);
+        if !wrong.is_empty() {
+            return Some(Obstacle::new("InvalidConfiguration", format!("{}; nothing was changed", wrong.join("; "))));
+        }
+    }
+    let secrets = Conf::of(Reader::Daemon, &texts).map(|conf| secrets_on_a_node(&conf)).unwrap_or_default();
+    (!secrets.is_empty()).then(|| {
+        Obstacle::new(
+            "SecretInSpec",
+            "spec.config or spec.options has credentials of the cloud, which everybody may read who may read this resource; put them into \
+             a Secret, name it in spec.cloud.existingSecret, and change them",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(spec: &str) -> Option<&'static str> {
+        let least = "{network: {project: p, podSubnets: [s]}}";
+        let texts = [("least".to_owned(), least.to_owned()), ("spec".to_owned(), spec.to_owned())];
+        of_configuration(&Values::of(&texts, &[]).unwrap()).map(|obstacle| obstacle.reason)
+    }
+
+    #[test]
+    fn what_the_programs_would_refuse_is_an_obstacle() {
+        assert_eq!(judged("{}"), None);
+        assert_eq!(judged("{network: {driver: sriov}}"), Some("InvalidConfiguration"));
+        assert_eq!(judged("{options: {kuryr: {concurrency: many}}}"), Some("InvalidConfiguration"));
+        assert_eq!(
+            judged("{options: {os_vif_ovs: {ovsdb_connection: nonsense}}}"),
+            Some("InvalidConfiguration"),
+            "the daemon's"
+        );
+        assert_eq!(judged("{options: {neutron: {password: hunter2}}}"), Some("SecretInSpec"));
+    }
+}
