@@ -261,6 +261,7 @@ fn program() -> Result<PathBuf> {
     let mut cargo = executables::cargo("bench", &[]);
     cargo.args(["--package", "kuryr-controller", "--bench", "scale", "--no-run"]);
     cargo.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
-    let (_, program) = programs::benches(cargo, &["scale"])?.pop().context("cargo built no benchmark of the controller")?;
+    let (_, program) =
+        programs::benches(cargo, &["scale"])?.pop().context("cargo built no benchmark of the controller")?;
     Ok(program.path)
 }
