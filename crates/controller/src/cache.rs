@@ -14,6 +14,8 @@ use kube::{Api, Resource, ResourceExt as _};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::told;
+
 /// Namespace and name of an object.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -134,11 +136,11 @@ impl<V: Versioned> Cache<V> {
     }
 
     /// Follows a kind until `shutdown`: keeps the cache up to date and calls `changed` for every key that may have.
-    /// `digest` keeps of an object only what is needed.
+    /// `digest` keeps of an object only what is needed; `server` is the API server's address, for messages.
     pub async fn follow<K>(
         &self,
         api: Api<K>,
-        config: watcher::Config,
+        server: &str,
         shutdown: &CancellationToken,
         digest: impl Fn(K) -> V,
         changed: impl Fn(Key),
@@ -147,7 +149,7 @@ impl<V: Versioned> Cache<V> {
         K::DynamicType: Default,
     {
         let mut listed = BTreeSet::new();
-        let mut events = std::pin::pin!(watcher(api, config).default_backoff());
+        let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
         loop {
             let event = tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -181,7 +183,11 @@ impl<V: Versioned> Cache<V> {
                 }
                 Ok(None) => return,
                 Err(error) => {
-                    tracing::warn!(%error, kind = std::any::type_name::<K>(), "watch interrupted; it resumes by itself")
+                    let (kind, line) = (K::kind(&K::DynamicType::default()).into_owned(), told::chain(&error));
+                    let cure = told::cure_of_watch(&error, &line);
+                    tracing::warn!(
+                        "the watch of {kind}s at {server} is interrupted: {line}; {cure}; it resumes by itself"
+                    );
                 }
             }
         }

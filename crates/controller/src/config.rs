@@ -26,6 +26,8 @@ pub struct Config {
     pub drift_interval: Duration,
     /// How it is decided who works; `None`: this process always does, so there must be no other.
     pub election: Option<Election>,
+    /// Address of the API server, for messages.
+    pub api_server: String,
     /// Seed of jitter.
     pub seed: u64,
 }
@@ -53,6 +55,7 @@ impl Default for Config {
             activation_interval: Duration::from_millis(500),
             drift_interval: Duration::from_secs(60),
             election: None,
+            api_server: String::new(),
             seed: 0,
         }
     }

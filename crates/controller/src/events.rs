@@ -52,6 +52,11 @@ impl Events {
         }
     }
 
+    /// It was said before, by another process or in another term: what is written on the object shows it.
+    pub(crate) fn was_told(&self, key: &Key, reason: &'static str) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), reason);
+    }
+
     /// The object is well again: the next trouble is news.
     pub(crate) fn forget(&self, key: &Key) {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(key);

@@ -2,8 +2,8 @@
 //!
 //! Every noun is a folder that reads the same way: `desired` (pure: what OpenStack should have), `plan` (pure: the next step
 //! from what is there), `apply` (the only file that awaits a cloud). What they share: [`work`] (the queue), [`cache`] (what the
-//! API server told us), [`placement`] (which project, subnet and groups), [`trouble`] (errors as words for their owner), and
-//! `lease` (which of several controllers works).
+//! API server told us), [`placement`] (which project, subnet and groups), [`trouble`] (errors as words for their owner),
+//! `reach` (whether the cloud answers), and `lease` (which of several controllers works).
 
 pub mod cache;
 pub mod config;
@@ -12,29 +12,30 @@ mod lease;
 pub mod metrics;
 mod placement;
 mod pods;
+mod reach;
+pub mod told;
 pub mod trouble;
 pub mod work;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kuryr_openstack::Cloud;
 use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
-use lease::Elector;
 pub use lease::{Election, Fence, Guarded, Identity, Refused};
+use lease::{Elector, End};
 use metrics::Metrics;
 use pods::{Pods, Watched};
-
-/// Neutron takes tags in the body of a port's creation.
-const TAGS_IN_BODY: &str = "tag-ports-during-bulk-creation";
+use reach::{PATIENCE, Reach};
 
 /// What probes ask. Cheap: never calls a cloud.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     ready: Arc<AtomicBool>,
+    waits_for: Arc<Mutex<Option<String>>>,
 }
 
 impl Health {
@@ -42,6 +43,17 @@ impl Health {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.ready.load(Ordering::Relaxed)
+    }
+
+    /// What readiness waits for, in words; `None` if it is ready or ends.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<String> {
+        self.waits_for.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, waits_for: Option<String>) {
+        self.ready.store(waits_for.is_none(), Ordering::Relaxed);
+        *self.waits_for.lock().unwrap_or_else(PoisonError::into_inner) = waits_for;
     }
 }
 
@@ -61,7 +73,8 @@ pub struct Connections {
 /// Runs the controller until `shutdown`; finishes the step in hand of every object first, then gives the Lease back.
 ///
 /// What is in Kubernetes is followed all the time. Work is done in terms of leadership: each begins with what Neutron has now
-/// and a look at every object.
+/// and a look at every object. A cloud that does not answer keeps nobody from leading: the leader tells the pods what they wait
+/// for. It gives the Lease back from time to time, for others may reach the cloud.
 pub async fn run(
     config: Config,
     connections: Connections,
@@ -71,22 +84,25 @@ pub async fn run(
 ) {
     let Connections { kube, cloud, lease, fence } = connections;
     cloud.observe(metrics.observer());
-    let (watched, asked) = (Watched::default(), AtomicBool::new(false));
+    let (watched, reach) = (Watched::default(), Arc::new(Reach::default()));
     let readiness = async {
         while !shutdown.is_cancelled() {
-            health.ready.store(watched.is_synced() && asked.load(Ordering::Relaxed), Ordering::Relaxed);
+            health.set(watched.waits_for().or_else(|| reach.reason()));
             let _ = shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
         }
         health.ready.store(false, Ordering::Relaxed);
     };
     let work = async {
-        // Who has not seen everything, or cannot reach the cloud, is no candidate: it would only keep others from working.
-        let seen = async { tokio::join!(probe(&cloud), watched.synced()).0 };
-        let Some(tags_in_body) = shutdown.run_until_cancelled(seen).await else { return };
-        asked.store(true, Ordering::Relaxed);
+        // Who has not seen everything is no candidate, and who does not reach the cloud lets those who do be first.
+        let seen = async {
+            let _ = tokio::join!(tokio::time::timeout(PATIENCE, reach.answered()), watched.synced());
+        };
+        if shutdown.run_until_cancelled(seen).await.is_none() {
+            return;
+        }
         let term = async |stop: CancellationToken| {
             let (kube, cloud, config) = (kube.clone(), cloud.clone(), config.clone());
-            Pods::new(kube, cloud, config, tags_in_body, Arc::clone(&metrics), &watched).work(&stop).await;
+            Pods::new(kube, cloud, config, Arc::clone(&reach), Arc::clone(&metrics), &watched).work(&stop).await
         };
         match config.election.clone() {
             Some(election) => {
@@ -97,23 +113,11 @@ pub async fn run(
             None => {
                 fence.open();
                 metrics.leads(true);
-                term(shutdown.clone()).await;
+                while term(shutdown.clone()).await == End::NoCloud {}
                 metrics.leads(false);
             }
         }
     };
-    tokio::join!(watched.follow(&kube, &shutdown), work, readiness);
-}
-
-/// What this Neutron can do. Tries until it answers: a cloud that is down is waited for, not crashed over.
-async fn probe(cloud: &Cloud) -> bool {
-    let mut wait = Duration::from_millis(500);
-    loop {
-        match cloud.network().extensions().await {
-            Ok(extensions) => return extensions.contains(TAGS_IN_BODY),
-            Err(error) => tracing::warn!(%error, "cannot ask Neutron for its extensions; trying again in {wait:?}"),
-        }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(Duration::from_secs(15));
-    }
+    let learn = shutdown.run_until_cancelled(reach.learn(&cloud));
+    tokio::join!(watched.follow(&kube, &config.api_server, &shutdown), work, readiness, learn);
 }

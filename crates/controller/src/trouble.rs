@@ -7,13 +7,14 @@ use std::time::Duration;
 use kuryr_openstack::ErrorKind;
 
 use crate::lease::Refused;
+use crate::told;
 use crate::work::Backoff;
 
 /// Reason of what was not done because this process does not lead (any more).
 const NOT_LEADING: &str = "NotLeading";
 
 /// Why an object cannot be brought to its desired state right now.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Trouble {
     /// One word for programs, the reason of conditions and Events.
     pub reason: &'static str,
@@ -154,6 +155,6 @@ impl From<kube::Error> for Trouble {
             kube::Error::Service(cause) if cause.is::<Refused>() => (NOT_LEADING, Class::Transient),
             _ => ("KubernetesUnavailable", Class::Transient),
         };
-        Self { reason, message: error.to_string(), class, retry_after: None }
+        Self { reason, message: told::chain(&error), class, retry_after: None }
     }
 }

@@ -135,7 +135,74 @@ async fn a_cloud_that_does_not_answer() {
     waits_then_goes_on(prepare, "CloudUnreachable", &["tries again"], mend).await;
 }
 
-/// Without credentials nothing is known of the cloud, so nobody can be told but through the log and readiness.
+/// From the start of a controller until everybody knows that its cloud is away.
+const TOLD_BY: Duration = Duration::from_secs(15);
+
+/// Nobody waits in silence: not those who look at pods, nor those who look at the controller.
+#[tokio::test(start_paused = true)]
+async fn a_cloud_that_is_away_when_the_controller_starts() {
+    let wrong_password: fn(&mut World) = |world| world.password = "wrong".into();
+    let refuses: fn(&mut World) = |world| world.cloud.faults().script(Rule::on_any("*").status(503));
+    let hangs: fn(&mut World) =
+        |world| world.cloud.faults().script(Rule::on_any("*").delay(Duration::from_secs(86_400)));
+    for (prepare, reason, cure) in [
+        (wrong_password, "CredentialsRefused", "check the credentials"),
+        (refuses, "CloudUnreachable", "check the OpenStack API"),
+        (hangs, "CloudUnreachable", "auth_url"),
+    ] {
+        let mut world = World::new(1);
+        prepare(&mut world);
+        for pod in ["a", "b"] {
+            world.create_pod(pod, "n1", json!({}));
+        }
+        let controller = world.start();
+        let told = |world: &World| {
+            for pod in ["a", "b"] {
+                match world.ready(pod) {
+                    Some((found, message)) if found == reason && message.contains(cure) => {}
+                    other => return Err(format!("{pod}: {other:?} instead of {reason} with {cure:?}")),
+                }
+            }
+            match world.event_reasons().iter().filter(|event| *event == reason).count() {
+                2 => Ok(()),
+                other => Err(format!("{other} Events instead of one for each pod")),
+            }
+        };
+        world.until(TOLD_BY, told).await;
+        let waits_for = controller.health.waits_for().unwrap();
+        assert!(!controller.health.is_ready() && waits_for.contains(reason), "{waits_for}");
+        // Terms come and go meanwhile; nobody is told again.
+        world.pass(LONG).await;
+        assert_eq!(told(&world), Ok(()));
+        world.create_pod("late", "n1", json!({}));
+        let late = |world: &World| match world.ready("late") {
+            Some((found, _)) if found == reason => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        world.until(TOLD_BY, late).await;
+        controller.stop().await;
+    }
+}
+
+/// Who cannot reach the cloud leaves the Lease to others that may.
+#[tokio::test(start_paused = true)]
+async fn a_controller_without_a_cloud_does_not_keep_the_lease_from_others() {
+    let world = World::new(1);
+    world.create_pod("a", "n1", json!({}));
+    let alone = world.start_as("alone");
+    alone.wire.cut(world::Side::Cloud);
+    world.until(SOON, |world| world.ready("a").map(drop).ok_or_else(|| "not told".to_owned())).await;
+    assert_eq!(world::holder(&world.cluster).as_deref(), Some("alone"));
+    let other = world.start_as("other");
+    world.until(SOON, connected).await;
+    assert_eq!(world::holder(&world.cluster).as_deref(), Some("other"));
+    world.pass(LONG).await;
+    assert_eq!(world::holder(&world.cluster).as_deref(), Some("other"), "nobody takes it back");
+    assert!(world.witness.journal().intrusions.is_empty());
+    alone.stop().await;
+    other.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn wrong_credentials_are_waited_for() {
     let mut world = World::new(1);

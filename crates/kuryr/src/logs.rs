@@ -33,20 +33,10 @@ impl Logs {
     /// # Errors
     /// Levels that are none; a file that cannot be written.
     pub(crate) fn read(conf: &Conf, program: Reader) -> Result<Logs, ConfError> {
-        let levels = match conf.some_text(&kuryr::log_levels)? {
-            None => levels(conf.flag(&default::debug)?),
-            Some(text) => text
-                .parse()
-                .map_err(|_| conf.refuse(&kuryr::log_levels, &text, "write levels like kuryr_controller=debug,info"))?,
-        };
+        let levels = targets(conf)?;
         let file = match path(conf, program)? {
             None => None,
-            Some(path) => Some(open(&path).map_err(|error| {
-                let shown = path.display();
-                ConfError::Unusable(format!(
-                    "the log file {shown} cannot be written: {error}; correct [DEFAULT] log_file"
-                ))
-            })?),
+            Some(path) => Some(open(&path).map_err(|error| unwritable(&path, &error))?),
         };
         Ok(Logs {
             levels,
@@ -57,12 +47,44 @@ impl Logs {
         })
     }
 
+    /// Reads the options as a start would, and leaves no log file behind.
+    ///
+    /// # Errors
+    /// As [`Logs::read`].
+    pub(crate) fn look(conf: &Conf, program: Reader) -> Result<(), ConfError> {
+        targets(conf)?;
+        let Some(path) = path(conf, program)? else { return Ok(()) };
+        let looked = if path.exists() {
+            OpenOptions::new().append(true).open(&path).map(drop)
+        } else {
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            std::fs::read_dir(folder).map(drop)
+        };
+        looked.map_err(|error| unwritable(&path, &error))
+    }
+
     /// From now on everything goes there.
     pub(crate) fn start(self) {
         let file = self.file.map(|file| layer(Arc::new(file), self.json, false));
         let stderr = self.stderr.then(|| layer(io::stderr, self.json, self.colour));
         tracing_subscriber::registry().with(self.levels).with(file).with(stderr).init();
     }
+}
+
+fn targets(conf: &Conf) -> Result<Targets, ConfError> {
+    match conf.some_text(&kuryr::log_levels)? {
+        None => Ok(levels(conf.flag(&default::debug)?)),
+        Some(text) => text
+            .parse()
+            .map_err(|_| conf.refuse(&kuryr::log_levels, &text, "write levels like kuryr_controller=debug,info")),
+    }
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> ConfError {
+    let shown = path.display();
+    ConfError::Unusable(format!(
+        "the log file {shown} cannot be written: {error}; correct [DEFAULT] log_file and log_dir"
+    ))
 }
 
 /// In detail means ours in detail; libraries would drown it.

@@ -8,6 +8,7 @@ mod cli;
 mod conf;
 mod crds;
 mod install;
+mod kubeconfig;
 mod logs;
 mod metrics_page;
 mod operator;

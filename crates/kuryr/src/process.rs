@@ -60,40 +60,24 @@ pub(crate) fn check(program: Reader, common: &Common, explain: bool) -> Exit {
     for warning in warnings(&conf, program) {
         eprintln!("warning: {warning}");
     }
-    match whole(&conf, program) {
-        Ok(()) => {
-            println!("The configuration of {} can be used.", program_name(program));
-            Exit::Done
+    // One provider for every TLS connection of the process; a second call would only find it there.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: no event loop can be started: {error}");
+            return Exit::Failed;
         }
-        Err(error) => refuse(&[error]),
+    };
+    let found = runtime.block_on(conf.try_start(&|name| std::env::var(name).ok()));
+    for warning in &found.warnings {
+        eprintln!("warning: {warning}");
     }
-}
-
-/// The configuration, if a program could start with it as it is now.
-///
-/// # Errors
-/// Every mistake in it, or the first that is found when all of it is read.
-pub(crate) fn usable(program: Reader, common: &Common) -> Result<Conf, Vec<ConfError>> {
-    let conf = read(program, common)?;
-    whole(&conf, program).map_err(|error| vec![error])?;
-    if program == Reader::Controller {
-        // Certificates are read here.
-        let settings = conf.cloud().map_err(|error| vec![error])?;
-        Cloud::new(settings).map_err(|error| vec![ConfError::Unusable(error.to_string())])?;
+    if !found.errors.is_empty() {
+        return refuse(&found.errors);
     }
-    Ok(conf)
-}
-
-/// Everything a program reads from its configuration.
-fn whole(conf: &Conf, program: Reader) -> Result<(), ConfError> {
-    let variable = |name: &str| std::env::var(name).ok();
-    match program {
-        Reader::Controller => {
-            let election = conf.election(&variable).map(drop);
-            conf.controller(0).map(drop).and(election).and_then(|()| conf.cloud().map(drop))
-        }
-        _ => conf.daemon(&variable).map(drop),
-    }
+    println!("The configuration of {} can be used.", program_name(program));
+    Exit::Done
 }
 
 /// Goes through a configuration option by option, also through one that cannot be used.
@@ -161,11 +145,11 @@ pub(crate) fn run(program: Reader, common: &Common) -> Exit {
             Exit::Done
         }
         Err(error) if error.is::<ConfError>() => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", line(&error));
             Exit::Refused
         }
         Err(error) => {
-            tracing::error!("{error:#}");
+            tracing::error!("{}", line(&error));
             Exit::Failed
         }
     }
@@ -179,7 +163,7 @@ pub(crate) fn leave_node(common: &Common, look: bool) -> Exit {
     };
     crate::reach::run(async {
         let config = conf.daemon(&|name| std::env::var(name).ok())?;
-        let client = client(&conf).await?;
+        let (client, _) = client(&conf).await?;
         if look {
             let left = kuryr_node::leave::left(config, client).await?;
             left.iter().for_each(|what| println!("left: {what}"));
@@ -203,7 +187,8 @@ async fn controller(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
     if config.election.is_none() {
         tracing::warn!("leader election is turned off: if another controller runs, both will work against each other");
     }
-    let connections = connections(conf).await?;
+    let (connections, address) = connections(conf).await?;
+    config.api_server = address;
     let pages = conf.controller_pages()?;
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
@@ -216,15 +201,16 @@ async fn controller(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
 }
 
 async fn daemon(conf: &Conf, shutdown: CancellationToken) -> Result<()> {
-    let config = conf.daemon(&|name| std::env::var(name).ok())?;
-    let client = client(conf).await?;
+    let mut config = conf.daemon(&|name| std::env::var(name).ok())?;
+    let (client, address) = client(conf).await?;
+    config.api_server = address;
     tracing::info!(node = %config.node_name, version = env!("CARGO_PKG_VERSION"), "kuryr-daemon starts");
     Ok(kuryr_node::run(config, client, shutdown).await?)
 }
 
 /// The ways of the controller, with the fence in front of all that may change something. The Lease has a connection of its own:
 /// it does not wait behind other requests, and is tried again by whoever knows how much time is left.
-async fn connections(conf: &Conf) -> Result<Connections> {
+async fn connections(conf: &Conf) -> Result<(Connections, String)> {
     let fence = Fence::default();
     let cloud = Cloud::behind(conf.cloud()?, |transport| fence.cloud(transport))
         .context("the settings of the cloud cannot be used")?;
@@ -232,19 +218,25 @@ async fn connections(conf: &Conf) -> Result<Connections> {
     let kube = ClientBuilder::try_from(config.clone()).with_context(|| no_client(&config))?;
     config.default_retry = false;
     let lease = kube::Client::try_from(config.clone()).with_context(|| no_client(&config))?;
-    Ok(Connections { kube: kube.with_layer(&fence).build(), cloud, lease, fence })
+    let address = config.cluster_url.to_string();
+    Ok((Connections { kube: kube.with_layer(&fence).build(), cloud, lease, fence }, address))
 }
 
-async fn client(conf: &Conf) -> Result<kube::Client> {
+async fn client(conf: &Conf) -> Result<(kube::Client, String)> {
     let config = conf.cluster(&|name| std::env::var(name).ok()).await?;
-    kube::Client::try_from(config.clone()).with_context(|| no_client(&config))
+    let client = kube::Client::try_from(config.clone()).with_context(|| no_client(&config))?;
+    Ok((client, config.cluster_url.to_string()))
 }
 
 fn no_client(config: &kube::Config) -> String {
     format!("no client for the API server {} can be made from section [kubernetes]", config.cluster_url)
 }
 
-fn read(program: Reader, common: &Common) -> Result<Conf, Vec<ConfError>> {
+/// The configuration as it was written.
+///
+/// # Errors
+/// Every mistake in it.
+pub(crate) fn read(program: Reader, common: &Common) -> Result<Conf, Vec<ConfError>> {
     let sources = common.sources(program).map_err(|error| vec![error])?;
     let conf = Conf::read(program, &sources).map_err(|error| vec![error])?;
     let errors = conf.check();
@@ -257,6 +249,11 @@ fn warnings(conf: &Conf, program: Reader) -> Vec<String> {
         warnings.extend(secrets_on_a_node(conf));
     }
     warnings
+}
+
+/// An error in one line, each thing in it once.
+pub(crate) fn line(error: &anyhow::Error) -> String {
+    kuryr_controller::told::chain_of(error.chain())
 }
 
 /// Tells what must be corrected first.

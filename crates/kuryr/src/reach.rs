@@ -9,14 +9,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use kube::api::{Api, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kuryr_openstack::{Cloud, CloudSettings};
 use serde::de::DeserializeOwned;
 
 use crate::cli::Common;
 use crate::conf::options::{Reader, kubernetes, neutron};
 use crate::conf::{Conf, ConfError};
-use crate::process::Exit;
+use crate::kubeconfig;
+use crate::process::{Exit, line};
 
 /// Longest time one request to the API server may take: a person waits.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -62,22 +62,20 @@ impl Target {
         config.connect_timeout = Some(PATIENCE);
         config.read_timeout = Some(PATIENCE);
         let address = config.cluster_url.clone();
-        kube::Client::try_from(config).with_context(|| format!("no client for the API server {address} can be made"))
+        let client = kube::Client::try_from(config).map_err(kubeconfig::no_client);
+        client.with_context(|| format!("no client for the API server {address} can be made"))
     }
 
     async fn inferred(&self) -> Result<kube::Config> {
         let cure =
             "name the cluster with KUBECONFIG, ~/.kube/config, --context or [kubernetes] api_root in --config-file";
-        let Some(context) = &self.context else {
-            return kube::Config::infer()
-                .await
-                .map_err(|error| anyhow::anyhow!("no cluster is known: {error}; {cure}"));
-        };
-        let options = KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-        let kubeconfig = Kubeconfig::read().with_context(|| format!("there is no kubeconfig to be read; {cure}"))?;
-        kube::Config::from_custom_kubeconfig(kubeconfig, &options)
-            .await
-            .with_context(|| format!("the context {context} cannot be used; `kubectl config get-contexts` lists them"))
+        let files = kubeconfig::usual();
+        if files.is_empty() && self.context.is_none() {
+            return kube::Config::incluster().map_err(|error| {
+                anyhow::anyhow!("no cluster is known: there is no kubeconfig, and this is no pod ({error}); {cure}")
+            });
+        }
+        kubeconfig::config(&files, self.context.as_deref()).await
     }
 }
 
@@ -137,11 +135,11 @@ pub(crate) fn run(work: impl Future<Output = Result<Exit>>) -> Exit {
     match runtime.block_on(work) {
         Ok(exit) => exit,
         Err(error) if error.is::<ConfError>() => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", line(&error));
             Exit::Refused
         }
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", line(&error));
             Exit::Failed
         }
     }

@@ -60,7 +60,7 @@ impl Files {
             return Ok(());
         }
         let delay = interval * SPREAD * fastrand::u32(..=1000) / 1000;
-        let changed = changed(self.begun, interval, delay, || self.sum(), || self.judge());
+        let changed = changed(self.begun, interval, delay, || self.sum(), async || self.judge().await);
         if shutdown.run_until_cancelled(changed).await.is_some() {
             shutdown.cancel();
         }
@@ -91,8 +91,13 @@ impl Files {
     }
 
     /// Whether the program could start with the files as they are.
-    fn judge(&self) -> Result<(), Vec<ConfError>> {
-        crate::process::usable(self.program, &self.common).map(drop)
+    async fn judge(&self) -> Result<(), Vec<String>> {
+        let told = |errors: Vec<ConfError>| errors.iter().map(ConfError::to_string).collect::<Vec<_>>();
+        let conf = crate::process::read(self.program, &self.common).map_err(told)?;
+        let found = conf.try_start(&|name| std::env::var(name).ok()).await;
+        // What is only wrong here is wrong, too: here is where it would start.
+        let wrong: Vec<String> = told(found.errors).into_iter().chain(found.warnings).collect();
+        if wrong.is_empty() { Ok(()) } else { Err(wrong) }
     }
 }
 
@@ -103,7 +108,7 @@ async fn changed<S: PartialEq + Copy>(
     interval: Duration,
     delay: Duration,
     look: impl Fn() -> S,
-    judge: impl Fn() -> Result<(), Vec<ConfError>>,
+    judge: impl AsyncFn() -> Result<(), Vec<String>>,
 ) {
     let (mut last, mut refused) = (begun, None);
     loop {
@@ -114,7 +119,7 @@ async fn changed<S: PartialEq + Copy>(
         if now == begun {
             refused = None;
         } else if settled && refused != Some(now) {
-            match judge() {
+            match judge().await {
                 Ok(()) => {
                     tracing::info!(
                         "the configuration or a certificate has changed: ending in {delay:?}, to be started with the new one"
@@ -159,14 +164,14 @@ mod tests {
             Folder { content: Cell::new(0), judged: RefCell::default() }
         }
 
-        fn judge(&self) -> Result<(), Vec<ConfError>> {
+        fn judge(&self) -> Result<(), Vec<String>> {
             let content = self.content.get();
             self.judged.borrow_mut().push(content);
-            if content.is_multiple_of(2) { Ok(()) } else { Err(vec![ConfError::Unusable(format!("{content} is odd"))]) }
+            if content.is_multiple_of(2) { Ok(()) } else { Err(vec![format!("{content} is odd")]) }
         }
 
         async fn changed(&self, delay: Duration) {
-            changed(0, INTERVAL, delay, || self.content.get(), || self.judge()).await;
+            changed(0, INTERVAL, delay, || self.content.get(), async || self.judge()).await;
         }
 
         /// Puts these there, one after the other, each after a while.

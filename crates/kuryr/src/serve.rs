@@ -61,9 +61,10 @@ fn health_page(health: Health) -> Router {
 
 async fn ready(State(health): State<Health>) -> impl IntoResponse {
     if health.is_ready() {
-        (StatusCode::OK, "ok")
+        (StatusCode::OK, "ok".to_owned())
     } else {
-        (StatusCode::INTERNAL_SERVER_ERROR, "the API server or Neutron has not answered yet; see the log")
+        let reason = health.waits_for().unwrap_or_else(|| "the controller starts or ends".to_owned());
+        (StatusCode::INTERNAL_SERVER_ERROR, reason)
     }
 }
 

@@ -114,10 +114,10 @@ fn everything_is_put_there_and_a_second_time_nothing_changes() {
 fn nothing_is_changed_where_something_is_missing() {
     let world = World::new();
     let before = world.cluster.version();
-    let (code, stdout, stderr) = world.install(&["--set", "network.podSubnets=[nowhere]"]);
+    let (code, stdout, stderr) = world.install(&["--set", "network.podSubnets=[00000000-0000-0000-0000-000000000000]"]);
     assert_eq!(code, Some(2), "{stdout}{stderr}");
     assert!(
-        stdout.contains("MISSING   there is no subnet nowhere") && stdout.contains("openstack subnet list"),
+        stdout.contains("MISSING   there is no subnet 0000") && stdout.contains("openstack subnet list"),
         "{stdout}"
     );
     assert!(stderr.contains("nothing was changed"), "{stderr}");

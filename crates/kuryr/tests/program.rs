@@ -54,8 +54,8 @@ username = u
 password = hunter2
 project_id = p
 [neutron_defaults]
-project = p
-pod_subnet = s
+project = 84bf1d2c3e4f5a6b7c8d9e0f1a2b3c4d
+pod_subnet = 11111111-1111-4111-8111-111111111111
 ";
 
 #[test]

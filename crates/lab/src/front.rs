@@ -17,7 +17,7 @@ use crate::{namespaces, program::Executables, state::StateDir};
 pub(crate) fn run() -> Result<ExitCode> {
     // Before anything is set up: without them there is nothing to show.
     Executables::find()?;
-    let state = StateDir::create(&state_parent())?;
+    let state = StateDir::create(&state_parent()?)?;
     let status = match run_in(state.path()) {
         Ok(status) => status,
         Err(error) => {
@@ -28,7 +28,8 @@ pub(crate) fn run() -> Result<ExitCode> {
     let code = code_of(status);
     if code == FAILED && state.path().join("logs").is_dir() {
         // The report names the logs. They stay until the next run, which takes them for a dead owner's.
-        writeln!(std::io::stderr(), "The logs stay in {} until the next run.", state.path().display())?;
+        // Nobody reads any more: nothing to do about it.
+        let _ = writeln!(std::io::stderr(), "The logs stay in {} until the next run.", state.path().display());
     } else {
         state.remove()?;
     }
@@ -90,9 +91,13 @@ fn code_of(status: ExitStatus) -> u8 {
 }
 
 /// The directory for temporary files. Every node has a `/run` of its own, so ours must be outside of it.
-fn state_parent() -> PathBuf {
+fn state_parent() -> Result<PathBuf> {
     let parent = env::temp_dir();
-    if parent.starts_with("/run") { PathBuf::from("/tmp") } else { parent }
+    let parent = if parent.starts_with("/run") { PathBuf::from("/tmp") } else { parent };
+    if !parent.is_dir() {
+        bail!("the directory for temporary files {} is not there; make it, or set TMPDIR to another", parent.display());
+    }
+    Ok(parent)
 }
 
 /// Makes a subdirectory of the state directory.

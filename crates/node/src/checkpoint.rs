@@ -233,7 +233,11 @@ impl Checkpoints {
             let path = path.clone();
             on_disk(move || match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => sync_directory(&path),
+                _ => match sync_directory(&path) {
+                    // Without the directory there is no record in it either.
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                    synced => synced,
+                },
             })
             .await
         };
@@ -283,7 +287,20 @@ async fn on_disk(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::
 
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
-    let mut file = File::create(&temporary)?;
+    let mut file = match File::create(&temporary) {
+        // Somebody took the directory away while we run. What it had is known to us, and new pods must not wait for a person.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let dir = path.parent().ok_or(error)?;
+            fs::create_dir_all(dir)?;
+            tracing::warn!(
+                "the state directory {} was removed and is made again: until this daemon has written them anew, attachments from \
+                 before would be forgotten by a restart; leave it alone",
+                dir.display()
+            );
+            File::create(&temporary)?
+        }
+        file => file?,
+    };
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;

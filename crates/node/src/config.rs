@@ -27,6 +27,8 @@ pub struct Config {
     /// `[cni_daemon] netns_proc_dir` with `docker_mode`: where the host's `/proc` is mounted; replaces the leading
     /// `/proc` of namespace paths.
     pub netns_proc_dir: Option<PathBuf>,
+    /// Address of the API server, for messages.
+    pub api_server: String,
     /// How the node is wired.
     pub plug: plug::Settings,
     /// The plugin and its configuration on this node; `None`: somebody else puts them there.
@@ -47,6 +49,7 @@ impl Config {
             health_address: Some(everywhere(8090)),
             metrics_address: Some(everywhere(9655)),
             netns_proc_dir: None,
+            api_server: String::new(),
             plug: plug::Settings::default(),
             install: None,
         }

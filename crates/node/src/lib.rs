@@ -32,6 +32,7 @@ mod protocol;
 mod requests;
 mod result;
 mod server;
+mod told;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -47,27 +48,27 @@ use plug::Plugger;
 use requests::Node;
 use wiring::Wiring;
 
-/// Why the daemon could not start.
+/// Why the daemon could not start. The messages say all; no field is a `source`, which would be told once more.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The state directory is not usable.
-    #[error("the state directory {} cannot be used: {source}; it must be a writable directory of the host", path.display())]
+    #[error("the state directory {} cannot be used: {why}; it must be a writable directory of the host", path.display())]
     State {
         /// The directory.
         path: std::path::PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// The plugin's socket cannot be opened.
-    #[error("the socket {} cannot be opened: {source}; its directory must be writable and shared with the host", path.display())]
+    #[error("the socket {} cannot be opened: {why}; its directory must be writable and shared with the host", path.display())]
     Socket {
         /// Its path.
         path: std::path::PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
     /// An HTTP address cannot be listened on.
-    #[error("cannot listen on {address} for {what}: {source}; another process may use it, see the option {option}")]
+    #[error("cannot listen on {address} for {what}: {why}; another process may use it, see the option {option}")]
     Listen {
         /// Where.
         address: SocketAddr,
@@ -76,7 +77,7 @@ pub enum StartError {
         /// What to change.
         option: &'static str,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
     },
 }
 
@@ -92,7 +93,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     // Whoever drops this future ends everything it began.
     let shutdown = shutdown.child_token();
     let _end = shutdown.clone().drop_guard();
-    let state = |source| StartError::State { path: config.state_dir.clone(), source };
+    let state = |why| StartError::State { path: config.state_dir.clone(), why };
     let boot_id = checkpoint::boot_id().map_err(state)?;
     let checkpoints = Checkpoints::load(&config.state_dir, &boot_id).map_err(state)?;
     let wiring = Wiring::Real(Plugger::new(config.plug.clone()));
@@ -101,7 +102,7 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
     let legacy = listen(config.legacy_address, "the legacy plugin", "[cni_daemon] bind_address").await?;
     // Last: from here on plugins come to us, so nothing may fail any more.
     let listener =
-        server::bind(&config.socket).map_err(|source| StartError::Socket { path: config.socket.clone(), source })?;
+        server::bind(&config.socket).map_err(|why| StartError::Socket { path: config.socket.clone(), why })?;
     tracing::info!(node = %config.node_name, socket = %config.socket.display(), attachments = checkpoints.len(), "kuryr-daemon serves");
     let node = Node::new(config, client.clone(), wiring, checkpoints);
     let config = &node.config;
@@ -117,8 +118,8 @@ pub async fn run(config: Config, client: Client, shutdown: CancellationToken) ->
         }
     }
     let ports = node.ports.clone();
-    let (name, stop) = (config.node_name.clone(), shutdown.clone());
-    tasks.spawn(async move { ports.follow(client, &name, stop).await });
+    let (name, address, stop) = (config.node_name.clone(), config.api_server.clone(), shutdown.clone());
+    tasks.spawn(async move { ports.follow(client, &address, &name, stop).await });
     tasks.spawn(leftovers::sweep_forever(node.clone(), shutdown.clone()));
     if let Some(settings) = config.install.clone() {
         tasks.spawn(install::keep_on(node.clone(), settings, shutdown.clone()));
@@ -137,7 +138,7 @@ async fn listen(
 ) -> Result<Option<tokio::net::TcpListener>, StartError> {
     let Some(address) = address else { return Ok(None) };
     let listener = tokio::net::TcpListener::bind(address).await;
-    listener.map(Some).map_err(|source| StartError::Listen { address, what, option, source })
+    listener.map(Some).map_err(|why| StartError::Listen { address, what, option, why })
 }
 
 async fn serve(listener: tokio::net::TcpListener, router: Router, shutdown: CancellationToken) {

@@ -16,6 +16,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::told;
+
 /// Namespace and name; a KuryrPort has those of its pod.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PodKey {
@@ -118,8 +120,8 @@ impl Ports {
         Subscription { seen, key: key.clone(), ports: self.clone() }
     }
 
-    /// Watches the KuryrPorts of node `node_name` until told to stop.
-    pub(crate) async fn follow(&self, client: Client, node_name: &str, shutdown: CancellationToken) {
+    /// Watches the KuryrPorts of node `node_name` until told to stop. `server` is the API server's address, for messages.
+    pub(crate) async fn follow(&self, client: Client, server: &str, node_name: &str, shutdown: CancellationToken) {
         // Read as plain objects: one that is damaged must not keep the others from being seen.
         let api: Api<DynamicObject> = Api::all_with(client, &ApiResource::erase::<KuryrPort>(&()));
         let selection = watcher::Config::default().labels(&format!("{LABEL_NODE_NAME}={node_name}"));
@@ -133,8 +135,9 @@ impl Ports {
             match event {
                 Some(Ok(event)) => self.take(event, &mut listed),
                 Some(Err(error)) => {
-                    tracing::warn!("the watch for KuryrPorts failed, trying again: {error}");
-                    self.health.send_modify(|health| health.failed(error.to_string()));
+                    let told = told::watch(&error, server);
+                    tracing::warn!("the watch for KuryrPorts failed, trying again: {told}");
+                    self.health.send_modify(|health| health.failed(told));
                 }
                 None => return,
             }

@@ -47,9 +47,13 @@ impl CloudSettings {
         }
         let names = || clouds.keys().cloned().collect::<Vec<_>>().join(", ");
         let name = match cloud {
-            Some(name) => name.to_owned(),
+            Some(name) if !clouds.is_empty() => name.to_owned(),
             None if clouds.len() == 1 => names(),
-            None => {
+            _ if clouds.is_empty() => {
+                return Err(Error::new(ErrorKind::Settings, format!("{} has no clouds in it", path.display()))
+                    .with_cure("put one under clouds, or set OS_AUTH_URL and the other OS_* variables"));
+            }
+            _ => {
                 return Err(Error::new(ErrorKind::Settings, format!("{} has several clouds", path.display()))
                     .with_cure(format!("set OS_CLOUD to one of {}", names())));
             }
@@ -108,6 +112,8 @@ fn section(path: &Path, key: &str) -> Result<Option<Map<String, Value>>, Error> 
     })?;
     match file.get(key) {
         Some(Value::Object(section)) => Ok(Some(section.clone())),
+        // An empty file, or one of comments, says nothing; for secure.yaml that is in order.
+        _ if file.is_null() => Ok(Some(Map::new())),
         _ => Err(Error::new(ErrorKind::Settings, format!("{} has no {key:?} section", path.display()))
             .with_cure(format!("put the clouds under a top-level {key:?} key"))),
     }
@@ -237,6 +243,23 @@ public-clouds:
         assert!(refused(None).ends_with("set OS_CLOUD to one of one, two"));
         assert!(refused(Some("two")).contains("has no profile \"vendor\""));
         assert!(refused(Some("one")).contains("password is not set"));
+    }
+
+    #[test]
+    fn files_without_clouds_are_told_and_an_empty_secure_yaml_is_none() {
+        for text in ["clouds: {}", "", "# nothing yet"] {
+            let folder = Folder::new(&[("clouds.yaml", text)]);
+            for cloud in [None, Some("one")] {
+                let error = folder.read(cloud).unwrap_err().to_string();
+                assert!(
+                    error.contains("has no clouds in it") && error.contains("put one under clouds"),
+                    "{text}: {error}"
+                );
+            }
+        }
+        let password = CLOUDS.replace("username: kuryr", "username: kuryr\n      password: x");
+        let folder = Folder::new(&[("clouds.yaml", &password), ("secure.yaml", "# later\n")]);
+        assert!(folder.read(Some("one")).is_ok());
     }
 
     #[test]

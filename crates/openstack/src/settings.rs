@@ -187,6 +187,15 @@ impl CloudSettings {
 }
 
 fn check_url(option: &str, url: &str) -> Result<(), Error> {
+    // Not shown: what is in front of the @ is a password.
+    if url.contains('@') {
+        return Err(Error::new(ErrorKind::Settings, format!("{option} has a user in front of an @ (not shown)"))
+            .with_cure(format!(
+                "take it out of {option}; user and password are options of their own (username, password)"
+            )));
+    }
+    // Nor is what follows a question mark: addresses carry tokens there.
+    let shown = url.split('?').next().unwrap_or_default();
     let reason = match url.parse::<::http::Uri>() {
         Ok(uri) if !matches!(uri.scheme_str(), Some("http" | "https")) => {
             "it does not start with http:// or https://".to_owned()
@@ -195,6 +204,25 @@ fn check_url(option: &str, url: &str) -> Result<(), Error> {
         Ok(_) => return Ok(()),
         Err(error) => error.to_string(),
     };
-    Err(Error::new(ErrorKind::Settings, format!("{option} = {url:?} is not a usable address: {reason}"))
+    Err(Error::new(ErrorKind::Settings, format!("{option} = {shown:?} is not a usable address: {reason}"))
         .with_cure(format!("write {option} like https://cloud.example.org:5000")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_in_an_address_is_not_shown() {
+        for url in
+            ["https://me:hunter2@cloud:5000", "https://me:hun/hunter2@cloud", "ftp://hunter2@cloud", "me:hunter2@c"]
+        {
+            let error = check_url("auth_url", url).unwrap_err().to_string();
+            assert!(error.contains("(not shown)") && error.contains("username"), "{error}");
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        let error = check_url("auth_url", "https://cloud:5000?token=hunter2").unwrap_err().to_string();
+        assert!(error.contains("it has a query") && !error.contains("hunter2"), "{error}");
+        assert!(check_url("auth_url", "https://cloud:5000/v3").is_ok());
+    }
 }

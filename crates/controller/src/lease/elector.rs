@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use super::plan::{self, Next, Record, Seen};
 use super::{Election, Fence, legacy};
 use crate::metrics::Metrics;
+use crate::reach::{ASIDE, STEP_ASIDE_AFTER};
+use crate::told;
 
 /// Giving the Lease back is worth so much of the time a process has to end.
 const RELEASE_DEADLINE: Duration = Duration::from_secs(3);
@@ -41,6 +43,15 @@ impl fmt::Display for Lost {
     }
 }
 
+/// How the work of a term ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// As we were told.
+    Told,
+    /// What the cloud has did not become known.
+    NoCloud,
+}
+
 /// A call about the Lease that brought nothing.
 enum Failure {
     /// Somebody else was quicker: look again.
@@ -56,7 +67,7 @@ impl From<kube::Error> for Failure {
         match error {
             kube::Error::Api(status) if status.code == 409 => Self::Conflict,
             kube::Error::Api(status) if status.code == 404 => Self::Missing(status.message.clone()),
-            error => Self::Other(error.to_string()),
+            error => Self::Other(told::chain(&error)),
         }
     }
 }
@@ -91,8 +102,9 @@ impl Elector {
     }
 
     /// Leads whenever the Lease is ours, until `shutdown`. `lead` does the work of one term and ends, after the steps in hand,
-    /// when its token says so; when the Lease is lost it is dropped where it is.
-    pub(crate) async fn run<F: Future<Output = ()>>(
+    /// when its token says so; when the Lease is lost it is dropped where it is. If the cloud did not answer, the Lease is left to
+    /// others for a while.
+    pub(crate) async fn run<F: Future<Output = End>>(
         mut self,
         shutdown: &CancellationToken,
         lead: impl Fn(CancellationToken) -> F,
@@ -102,37 +114,53 @@ impl Elector {
             self.metrics.leads(true);
             let transitions = self.seen.as_ref().map_or(0, |seen| seen.record.transitions);
             tracing::info!(lease = %self.title(), holder = self.election.identity.holder(), transitions, "leading");
-            let lost = self.term(until, transitions, shutdown, &lead).await;
+            let ended = self.term(until, transitions, shutdown, &lead).await;
             self.fence.shut();
             self.metrics.leads(false);
-            match lost {
-                Some(why) => tracing::warn!(lease = %self.title(), "not leading any more: {why}; standing by"),
-                None => break,
+            match ended {
+                Err(why) => tracing::warn!(lease = %self.title(), "not leading any more: {why}; standing by"),
+                Ok(End::Told) => break,
+                Ok(End::NoCloud) => {
+                    tracing::warn!(
+                        lease = %self.title(),
+                        "not leading any more: the cloud did not answer for {STEP_ASIDE_AFTER:?}; others may try for {ASIDE:?}"
+                    );
+                    self.release().await;
+                    let _ = shutdown.run_until_cancelled(tokio::time::sleep(ASIDE)).await;
+                }
             }
         }
         self.release().await;
     }
 
-    /// One term of leadership. Returns how it was lost, or nothing if the work is done.
-    async fn term<F: Future<Output = ()>>(
+    /// One term of leadership. Returns how its work ended.
+    ///
+    /// # Errors
+    /// How leadership was lost before.
+    async fn term<F: Future<Output = End>>(
         &mut self,
         until: Instant,
         transitions: i32,
         shutdown: &CancellationToken,
         lead: &impl Fn(CancellationToken) -> F,
-    ) -> Option<Lost> {
+    ) -> Result<End, Lost> {
         let stop = CancellationToken::new();
         let (election, kube) = (self.election.clone(), self.kube.clone());
         let record = stop.run_until_cancelled(legacy::record(kube, &election, transitions));
-        let mut work = pin!(async { tokio::join!(lead(stop.clone()), record) });
+        let lead = async {
+            let end = lead(stop.clone()).await;
+            stop.cancel();
+            end
+        };
+        let mut work = pin!(async { tokio::join!(lead, record).0 });
         let mut keep = pin!(self.keep(until));
         loop {
             tokio::select! {
                 // Leadership first: what is found to be lost is not worked under for one step more.
                 biased;
-                lost = &mut keep => return Some(lost),
+                lost = &mut keep => return Err(lost),
                 () = shutdown.cancelled(), if !stop.is_cancelled() => stop.cancel(),
-                _ = &mut work => return None,
+                end = &mut work => return Ok(end),
             }
         }
     }

@@ -19,7 +19,7 @@ mod plan;
 
 use std::time::Duration;
 
-pub(crate) use elector::Elector;
+pub(crate) use elector::{Elector, End};
 pub use fence::{Fence, Guarded, Refused};
 pub use identity::Identity;
 

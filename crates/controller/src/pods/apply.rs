@@ -78,7 +78,7 @@ impl Pods {
             }
             self.explain_creation(error, &place)
         })?;
-        if !self.marks.in_body {
+        if !self.marks.in_body() {
             let tagged = self.cloud.network().replace_tags(Taggable::Port, &port.id, &self.marks.tags).await;
             tagged.inspect_err(|error| tracing::warn!(%error, port = port.id, "port created but not tagged")).ok();
         }
@@ -107,7 +107,7 @@ impl Pods {
             device_id: pod.uid.clone(),
             device_owner: names::DEVICE_OWNER.to_owned(),
             host_id: pod.node.clone(),
-            tags: if self.marks.in_body { self.marks.tags.clone() } else { Vec::new() },
+            tags: if self.marks.in_body() { self.marks.tags.clone() } else { Vec::new() },
             description: self.marks.description(key),
             admin_state_up: Some(true),
             ..NewPort::default()

@@ -24,14 +24,18 @@ impl Pods {
         let mut wait = Duration::from_millis(500);
         while let Err(error) = self.compare_with_neutron().await {
             tracing::warn!(%error, "cannot list our Neutron ports; trying again in {wait:?}");
+            self.reach.met(error.into());
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(Duration::from_secs(15));
         }
+        self.reach.well();
     }
 
     /// Compares with Neutron until `shutdown`.
     pub(super) async fn watch_drift(&self, shutdown: &CancellationToken) {
-        let (mut ports, mut kuryr_ports) = (Sightings::new(), HashSet::new());
+        // What the index was loaded with is the first pass.
+        let mut ports = self.collect_ports(&Sightings::new()).await;
+        let mut kuryr_ports = self.collect_kuryr_ports(&HashSet::new()).await;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -51,7 +55,7 @@ impl Pods {
     /// One pass: what Neutron has becomes what we know, and whoever it concerns is looked at.
     async fn compare_with_neutron(&self) -> Result<(), kuryr_openstack::Error> {
         self.index.begin_pass();
-        let tags = if self.marks.in_body { TagFilter::all(&self.marks.tags[..1]) } else { TagFilter::default() };
+        let tags = if self.marks.in_body() { TagFilter::all(&self.marks.tags[..1]) } else { TagFilter::default() };
         let query = PortQuery { device_owner: Some(names::DEVICE_OWNER.to_owned()), tags, ..PortQuery::default() };
         let mut ports = self.cloud.network().list_ports(&query).await?;
         ports.retain(|port| self.marks.are_on(port));

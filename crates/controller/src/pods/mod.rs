@@ -23,7 +23,7 @@ mod vif;
 mod watched;
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -38,8 +38,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cache::{Cache, Key};
 use crate::config::Config;
 use crate::events::Events;
+use crate::lease::End;
 use crate::metrics::Metrics;
 use crate::placement::Placement;
+use crate::reach::{PATIENCE, Reach, STEP_ASIDE_AFTER};
 use crate::trouble::Trouble;
 use crate::work::{Queue, Verdict};
 use activation::Activation;
@@ -63,11 +65,16 @@ const REPORTED_AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Marks {
     /// The cluster's tag first, then `resource_tags`.
     tags: Vec<String>,
-    /// Whether Neutron takes tags in the body of a creation. Where it does not, a port may have its description only.
-    in_body: bool,
+    /// Whether Neutron takes tags in the body of a creation. Where it does not, a port may have its description only. Known
+    /// before anything is asked of Neutron or made there.
+    in_body: OnceLock<bool>,
 }
 
 impl Marks {
+    fn in_body(&self) -> bool {
+        self.in_body.get().copied().unwrap_or_default()
+    }
+
     /// Whether the port carries this cluster's tag or description.
     fn are_on(&self, port: &Port) -> bool {
         port.tags.contains(&self.tags[0]) || port.description.ends_with(&format!(" {}", self.tags[0]))
@@ -94,17 +101,17 @@ pub(crate) struct Pods {
     queue: Arc<Queue<Key>>,
     activation: Activation,
     events: Events,
+    reach: Arc<Reach>,
     metrics: Arc<Metrics>,
 }
 
 impl Pods {
-    /// A reconciler that knows nothing of Neutron yet and will look at everything that is watched. `tags_in_body`: whether
-    /// Neutron has the extension `tag-ports-during-bulk-creation`.
+    /// A reconciler that knows nothing of Neutron yet and will look at everything that is watched.
     pub(crate) fn new(
         kube: kube::Client,
         cloud: Cloud,
         config: Config,
-        tags_in_body: bool,
+        reach: Arc<Reach>,
         metrics: Arc<Metrics>,
         watched: &Watched,
     ) -> Self {
@@ -114,7 +121,8 @@ impl Pods {
         tags.extend(config.resource_tags.iter().cloned());
         Self {
             placement: Placement::new(cloud.clone(), config.placement.clone()),
-            marks: Marks { tags, in_body: tags_in_body },
+            marks: Marks { tags, in_body: OnceLock::new() },
+            reach,
             pods: Arc::clone(&watched.pods),
             kuryr_ports: Arc::clone(&watched.kuryr_ports),
             index: PortIndex::default(),
@@ -128,10 +136,13 @@ impl Pods {
         }
     }
 
-    /// Works until `shutdown`, once the ports in Neutron are known. What is watched must be synced.
-    pub(crate) async fn work(self, shutdown: &CancellationToken) {
-        if shutdown.run_until_cancelled(self.load_index()).await.is_none() {
-            return;
+    /// Works until `shutdown`, once the ports in Neutron are known; ends before if they do not become known. What is watched must
+    /// be synced.
+    pub(crate) async fn work(self, shutdown: &CancellationToken) -> End {
+        match self.prepare(shutdown).await {
+            Some(true) => {}
+            Some(false) => return End::NoCloud,
+            None => return End::Told,
         }
         tracing::info!("pods, KuryrPorts and Neutron ports are known; working");
         let this = Arc::new(self);
@@ -146,6 +157,45 @@ impl Pods {
             this.poll_activation(shutdown),
         );
         while aside.join_next().await.is_some() {}
+        End::Told
+    }
+
+    /// Learns what Neutron has, and whether that came about in time. Meanwhile pods without a port are told what they wait for.
+    /// `None`: told to end.
+    async fn prepare(&self, shutdown: &CancellationToken) -> Option<bool> {
+        let known = CancellationToken::new();
+        let learn = async {
+            let learn = async {
+                let tags_in_body = self.reach.answered().await;
+                self.marks.in_body.get_or_init(|| tags_in_body);
+                self.load_index().await;
+            };
+            let learnt = shutdown.run_until_cancelled(tokio::time::timeout(STEP_ASIDE_AFTER, learn)).await;
+            known.cancel();
+            learnt.map(|learnt| learnt.is_ok())
+        };
+        let tell = async {
+            // Without an answer so far there was patience before the Lease was taken.
+            let patience = if self.reach.has_answered() { PATIENCE } else { Duration::ZERO };
+            if known.run_until_cancelled(tokio::time::sleep(patience)).await.is_some() {
+                self.queue.work(self.config.concurrency, &known, |key| self.tell_of_cloud(key)).await;
+            }
+        };
+        let (learnt, ()) = tokio::join!(learn, tell);
+        // Whoever was told is to be looked at now.
+        let pods = self.pods.all().into_iter().map(|(key, _)| key);
+        pods.chain(self.kuryr_ports.all().into_iter().map(|(key, _)| key)).for_each(|key| self.queue.wake(key));
+        learnt
+    }
+
+    /// Tells a pod without a port that the cloud is in the way.
+    async fn tell_of_cloud(&self, key: Key) -> Verdict {
+        let observed = self.observe(&key);
+        if observed.recorded_ports().next().is_some() {
+            return Verdict::Settled;
+        }
+        self.tell(&key, &observed, &self.reach.trouble()).await;
+        Verdict::Again(REPORTED_AGAIN)
     }
 
     fn observe(&self, key: &Key) -> Observed {
@@ -213,6 +263,10 @@ impl Pods {
             uid: Some(pod.uid.clone()),
             ..ObjectReference::default()
         };
+        let status = observed.kuryr_port.as_deref().and_then(|kuryr_port| kuryr_port.status.as_ref());
+        if status.and_then(condition::ready).is_some_and(|known| known.reason == trouble.reason) {
+            self.events.was_told(key, trouble.reason);
+        }
         self.events.warn(key, &reference, trouble).await;
         let mut status = KuryrPortStatus::default();
         let written = match observed.kuryr_port.as_deref() {

@@ -252,13 +252,13 @@ fn what_cannot_be_helped_is_reported() {
 
 #[test]
 fn a_port_is_recognised_by_tag_or_description_and_never_by_anothers() {
-    let marks = Marks { tags: vec![names::cluster_tag("c1")], in_body: false };
+    let marks = Marks { tags: vec![names::cluster_tag("c1")], in_body: OnceLock::new() };
     let key = Key { namespace: "ns".into(), name: "x".repeat(253) };
     let description = marks.description(&key);
     assert!(description.len() <= 255 && description.starts_with("pod ns/xxx"));
     let described = |description: &str| Port { description: description.into(), ..Port::default() };
     let tagged = |tag: &str| Port { tags: vec![tag.into()], ..Port::default() };
     assert!(marks.are_on(&described(&description)) && marks.are_on(&tagged("kuryr:cluster=c1")));
-    let others = Marks { tags: vec![names::cluster_tag("xc1")], in_body: false };
+    let others = Marks { tags: vec![names::cluster_tag("xc1")], in_body: OnceLock::new() };
     assert!(!marks.are_on(&described(&others.description(&key))) && !marks.are_on(&tagged("kuryr:cluster=c11")));
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::runtime::watcher;
 use kuryr_api::crd::KuryrPort;
 use tokio_util::sync::CancellationToken;
 
@@ -24,9 +23,11 @@ pub(crate) struct Watched {
 }
 
 impl Watched {
-    /// Whether everything was seen once.
-    pub(crate) fn is_synced(&self) -> bool {
-        self.pods.is_synced() && self.kuryr_ports.is_synced()
+    /// What was not seen yet, in words; `None` if everything was seen once.
+    pub(crate) fn waits_for(&self) -> Option<String> {
+        let kinds = [("Pods", self.pods.is_synced()), ("KuryrPorts", self.kuryr_ports.is_synced())];
+        let (kind, _) = kinds.into_iter().find(|(_, synced)| !synced)?;
+        Some(format!("the API server has not listed its {kind} yet; the log says why"))
     }
 
     /// Waits until everything was seen once.
@@ -35,13 +36,13 @@ impl Watched {
         self.kuryr_ports.synced().await;
     }
 
-    /// Keeps the caches warm until `shutdown`. Writes nothing.
-    pub(crate) async fn follow(&self, kube: &kube::Client, shutdown: &CancellationToken) {
+    /// Keeps the caches warm until `shutdown`. Writes nothing. `server` is the API server's address, for messages.
+    pub(crate) async fn follow(&self, kube: &kube::Client, server: &str, shutdown: &CancellationToken) {
         let wake = |key: Key| self.wake(key);
         let (pods, ports) = (Api::<Pod>::all(kube.clone()), Api::<KuryrPort>::all(kube.clone()));
         tokio::join!(
-            self.pods.follow(pods, watcher::Config::default(), shutdown, PodFacts::from, wake),
-            self.kuryr_ports.follow(ports, watcher::Config::default(), shutdown, apply::digest, wake),
+            self.pods.follow(pods, server, shutdown, PodFacts::from, wake),
+            self.kuryr_ports.follow(ports, server, shutdown, apply::digest, wake),
         );
     }
 

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{Api, DeleteParams, LogParams, PostParams};
 use kuryr_api::crd::KuryrPort;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::cloud::NodeFacts;
@@ -56,12 +57,31 @@ pub(crate) async fn findings(kube: &kube::Client, nodes: &[NodeFacts], image: Op
         let cure = "kubectl auth can-i create namespaces; run with the rights of a cluster's administrator";
         return vec![Finding::error("pods", format!("no namespace for a trial can be made: {error}"), cure)];
     }
-    bench.try_out(first, usable.get(1).copied(), &mut found).await;
+    let interrupted = tokio::select! {
+        () = bench.try_out(first, usable.get(1).copied(), &mut found) => false,
+        () = told_to_end() => true,
+    };
+    if interrupted {
+        found.push(Finding::skipped("pods", "told to end before the trial was over; what it made is taken away"));
+    }
     if let Err(error) = bench.close().await {
         let cure = format!("kubectl delete namespace {}", bench.namespace);
         found.push(Finding::warning("pods", format!("the trial's namespace stays: {error}"), cure));
     }
     found
+}
+
+/// Waits for Ctrl-C or SIGTERM. From the first call on neither ends the process by itself.
+async fn told_to_end() {
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        // Without a way to listen they end the process as ever.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }
 
 struct Bench<'a> {

@@ -11,6 +11,7 @@ impl Conf {
     /// # Errors
     /// Settings that are missing or cannot work.
     pub(crate) fn cloud(&self) -> Result<CloudSettings, ConfError> {
+        self.own_section()?;
         let mut settings = if self.credential(neutron::auth_url.name)?.is_none() {
             CloudSettings::from_environment().map_err(|error| {
                 ConfError::Unusable(format!("[neutron] auth_url is not set, and elsewhere: {error}"))
@@ -31,6 +32,17 @@ impl Conf {
         };
         settings.max_concurrency = self.whole(&kuryr::cloud_concurrency)?;
         Ok(settings)
+    }
+
+    /// Refuses the name of a section that is not there: the credentials meant would silently be others.
+    fn own_section(&self) -> Result<(), ConfError> {
+        let Some(name) = self.some_text(&neutron::auth_section)? else { return Ok(()) };
+        let section = options::normal(&name);
+        if self.said.keys().any(|(group, _)| *group == section) {
+            return Ok(());
+        }
+        let trouble = format!("there is no section [{name}], or nothing in it; write the credentials there");
+        Err(self.refuse(&neutron::auth_section, &name, &trouble))
     }
 
     /// An option of `[neutron]`, from the section `auth_section` names if it is there.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
 use super::options::{Definition, kubernetes};
 use super::{Conf, ConfError};
+use crate::kubeconfig;
 
 /// Environment of a pod: where its cluster's API server is.
 const SERVICE_HOST: &str = "KUBERNETES_SERVICE_HOST";
@@ -39,6 +43,12 @@ impl Conf {
 
     /// The options' credentials and certificates for this address.
     fn given(&self, root: &str, from: &str) -> Result<kube::Config, ConfError> {
+        let user = root.split_once("://").and_then(|(_, rest)| rest.split(['/', '?', '#']).next());
+        if user.is_some_and(|authority| authority.contains('@')) {
+            return Err(ConfError::Unusable(format!(
+                "{from} has a user in front of its @ (not shown); take it out, and set token_file or ssl_client_crt_file"
+            )));
+        }
         let address = root.parse::<http::Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
         let Some(address) = address else {
             return Err(ConfError::Unusable(format!(
@@ -49,8 +59,8 @@ impl Conf {
         let mut config = kube::Config::new(address);
         if let Some(file) = self.file(&kubernetes::token_file, "set it to \"\" to use a client certificate")? {
             config.auth_info.token_file = Some(file);
-        } else if let Some(certificate) = self.file(&kubernetes::ssl_client_crt_file, "")? {
-            let key = self.file(&kubernetes::ssl_client_key_file, "")?;
+        } else if let Some(certificate) = self.pem(&kubernetes::ssl_client_crt_file, "", Pem::Certificates)? {
+            let key = self.pem(&kubernetes::ssl_client_key_file, "", Pem::Key)?;
             if key.is_none() {
                 let cure = "it belongs to ssl_client_crt_file".to_owned();
                 return Err(ConfError::Missing { title: kubernetes::ssl_client_key_file.title(), cure });
@@ -61,9 +71,26 @@ impl Conf {
         config.accept_invalid_certs = !self.flag(&kubernetes::ssl_verify_server_crt)?;
         if tls && !config.accept_invalid_certs {
             let cure = "set it to \"\" if a well-known authority signed the API server's certificate";
-            config.root_cert_file = self.file(&kubernetes::ssl_ca_crt_file, cure)?.map(Into::into);
+            config.root_cert_file = self.pem(&kubernetes::ssl_ca_crt_file, cure, Pem::Certificates)?.map(Into::into);
         }
         Ok(config)
+    }
+
+    /// A file that must have this in it; `None` if the option is empty. Errors show nothing of a key.
+    fn pem(&self, option: &Definition, cure: &str, what: Pem) -> Result<Option<String>, ConfError> {
+        let Some(path) = self.file(option, cure)? else { return Ok(None) };
+        let trouble = match what {
+            Pem::Certificates => {
+                let read = CertificateDer::pem_file_iter(&path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+                let any = read.is_ok_and(|certificates| !certificates.is_empty());
+                (!any).then_some("there is no certificate in it; give a PEM file with BEGIN CERTIFICATE blocks")
+            }
+            Pem::Key => {
+                let any = PrivateKeyDer::from_pem_file(&path).is_ok();
+                (!any).then_some("there is no private key in it; give the PEM file with the key of ssl_client_crt_file")
+            }
+        };
+        trouble.map_or(Ok(Some(path.clone())), |trouble| Err(self.refuse(option, &path, trouble)))
     }
 
     /// A file that must exist; `None` if the option is empty.
@@ -83,11 +110,18 @@ impl Conf {
     }
 }
 
+/// What a file in PEM must have.
+#[derive(Clone, Copy)]
+enum Pem {
+    Certificates,
+    Key,
+}
+
 /// The API server as pods see it.
 fn service(variable: Variable<'_>) -> Result<String, ConfError> {
     let port = SERVICE_PORT.iter().find_map(|name| variable(name));
     let (Some(host), Some(port)) = (variable(SERVICE_HOST), port) else {
-        return Err(ConfError::Unusable(format!(
+        return Err(ConfError::NotHere(format!(
             "[kubernetes] api_root is empty, which means the cluster this pod runs in, but {SERVICE_HOST} is not set; \
              run in a pod or set api_root"
         )));
@@ -101,9 +135,7 @@ pub(crate) fn address(host: &str, port: impl std::fmt::Display) -> String {
 }
 
 async fn kubeconfig() -> Result<kube::Config, ConfError> {
-    kube::Config::from_kubeconfig(&kube::config::KubeConfigOptions::default()).await.map_err(|error| {
-        ConfError::Unusable(format!(
-            "the file KUBECONFIG names is not usable: {error}; correct it or set [kubernetes] api_root"
-        ))
-    })
+    kubeconfig::config(&kubeconfig::usual(), None)
+        .await
+        .map_err(|error| ConfError::Unusable(format!("{error}; or set [kubernetes] api_root")))
 }

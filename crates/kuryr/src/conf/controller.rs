@@ -23,6 +23,15 @@ impl Conf {
             let cure = "set it to the id of the pods' subnet (`openstack subnet list`)".to_owned();
             return Err(ConfError::Missing { title: neutron_defaults::pod_subnet.title(), cure });
         }
+        self.ids(&neutron_defaults::pod_subnet, &pod_subnets, "subnet")?;
+        let pod_security_groups = self.list(&neutron_defaults::pod_security_groups)?;
+        self.ids(&neutron_defaults::pod_security_groups, &pod_security_groups, "security group")?;
+        let project = required(
+            self.some_text(&neutron_defaults::project)?,
+            "[neutron_defaults] project",
+            "set it to the id of the project that ports are made in (`openstack project list`)",
+        )?;
+        self.id(&neutron_defaults::project, &project, "project")?;
         let handlers = self.list(&kubernetes::enabled_handlers)?;
         if !["vif", "kuryrport"].iter().all(|needed| handlers.iter().any(|handler| handler == needed)) {
             let trouble = "pods are connected by vif and kuryrport together; add both";
@@ -48,21 +57,14 @@ impl Conf {
         Ok(Config {
             cluster,
             resource_tags,
-            placement: Placement {
-                project: required(
-                    self.some_text(&neutron_defaults::project)?,
-                    "[neutron_defaults] project",
-                    "set it to the id of the project that ports are made in (`openstack project list`)",
-                )?,
-                pod_subnets,
-                pod_security_groups: self.list(&neutron_defaults::pod_security_groups)?,
-            },
-            ovs_bridge: self.some_text(&neutron_defaults::ovs_bridge)?,
+            placement: Placement { project, pod_subnets, pod_security_groups },
+            ovs_bridge: self.bridge()?,
             use_events: self.flag(&kubernetes::use_events)?,
             concurrency: self.whole(&kuryr::concurrency)?,
             activation_interval: self.seconds(&kuryr::activation_interval)?,
             drift_interval: self.seconds(&kuryr::drift_interval)?,
             election: None,
+            api_server: String::new(),
             seed,
         })
     }

@@ -10,7 +10,10 @@ use super::cluster::Variable;
 use super::options::{
     Definition, cni_daemon, cni_health_server, health_server, kuryr, neutron_defaults, os_vif_ovs, prometheus_exporter,
 };
-use super::{Conf, ConfError};
+use super::{Conf, ConfError, names};
+
+/// Bytes of a unix socket's path: `sun_path` of unix(7), without the 0 at its end.
+const LONGEST_SOCKET: usize = 107;
 
 /// Addresses the controller serves on; `None` where that is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,11 +32,20 @@ impl Conf {
     pub(crate) fn daemon(&self, variable: Variable<'_>) -> Result<Config, ConfError> {
         let mut config = Config::new(self.node_name(variable)?);
         config.socket = self.path(&kuryr::daemon_socket)?;
+        if config.socket.as_os_str().len() > LONGEST_SOCKET {
+            let trouble = format!("the path of a socket has at most {LONGEST_SOCKET} bytes; write a shorter one");
+            return Err(self.refuse(&kuryr::daemon_socket, &config.socket.to_string_lossy(), &trouble));
+        }
         config.state_dir = self.path(&kuryr::state_dir)?;
         config.vif_annotation_timeout = self.seconds(&cni_daemon::vif_annotation_timeout)?;
         config.legacy_address = self.legacy_address()?;
         config.health_address = self.page(&cni_health_server::port)?;
         config.metrics_address = self.page(&prometheus_exporter::cni_exporter_port)?;
+        self.apart(&[
+            (&cni_health_server::port, config.health_address),
+            (&prometheus_exporter::cni_exporter_port, config.metrics_address),
+            (&cni_daemon::bind_address, config.legacy_address),
+        ])?;
         if self.flag(&cni_daemon::docker_mode)? {
             let folder = self.some_text(&cni_daemon::netns_proc_dir)?;
             let cure = "docker_mode needs it: the folder where the host's /proc is mounted, for example /host_proc";
@@ -48,7 +60,7 @@ impl Conf {
             }
         };
         config.plug.mtu_cap = Some(self.whole(&neutron_defaults::network_device_mtu)?).filter(|mtu| *mtu != 0);
-        config.plug.integration_bridge = self.some_text(&neutron_defaults::ovs_bridge)?;
+        config.plug.integration_bridge = self.bridge()?;
         config.plug.ovs_deadline = self.seconds(&kuryr::ovs_deadline)?;
         config.install = self.installation()?;
         Ok(config)
@@ -72,10 +84,43 @@ impl Conf {
     /// # Errors
     /// Ports or an address that are none.
     pub(crate) fn controller_pages(&self) -> Result<ControllerPages, ConfError> {
-        Ok(ControllerPages {
+        let pages = ControllerPages {
             health: self.page(&health_server::port)?,
             metrics: self.page(&prometheus_exporter::controller_exporter_port)?,
-        })
+        };
+        self.apart(&[
+            (&health_server::port, pages.health),
+            (&prometheus_exporter::controller_exporter_port, pages.metrics),
+        ])?;
+        Ok(pages)
+    }
+
+    /// The integration bridge, if one is named.
+    ///
+    /// # Errors
+    /// What can be the name of no bridge.
+    pub(super) fn bridge(&self) -> Result<Option<String>, ConfError> {
+        let Some(name) = self.some_text(&neutron_defaults::ovs_bridge)? else { return Ok(None) };
+        match names::bad_bridge(&name) {
+            Some(trouble) => Err(self.refuse(&neutron_defaults::ovs_bridge, &name, trouble)),
+            None => Ok(Some(name)),
+        }
+    }
+
+    /// Refuses two pages of one process at one address.
+    fn apart(&self, pages: &[(&Definition, Option<SocketAddr>)]) -> Result<(), ConfError> {
+        for (place, (option, address)) in pages.iter().enumerate() {
+            let Some(address) = address else { continue };
+            let meets = |other: &SocketAddr| {
+                let everywhere = other.ip().is_unspecified() || address.ip().is_unspecified();
+                other.port() == address.port() && (everywhere || other.ip() == address.ip())
+            };
+            if let Some((other, _)) = pages[..place].iter().find(|(_, other)| other.as_ref().is_some_and(meets)) {
+                let trouble = format!("{} has the same port; give each its own, or turn one off with 0", other.title());
+                return Err(self.refuse(option, &address.to_string(), &trouble));
+            }
+        }
+        Ok(())
     }
 
     /// `[kuryr] node_name`, `KUBERNETES_NODE_NAME`, or this host's name in lower case, as kubelet has it.

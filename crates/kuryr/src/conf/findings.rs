@@ -67,6 +67,23 @@ fn unknown(group: &str, name: &str, origin: &Origin) -> String {
     format!("{origin}: nobody knows the option [{group}] {name}{hint}")
 }
 
+/// A variable that looks like one of ours (`OS_GROUP__OPTION`) and is none. Those of sections without effect have none either.
+pub(super) fn unknown_variable(variable: &str) -> Option<String> {
+    let (group, name) = variable.strip_prefix("OS_")?.split_once("__")?;
+    if options::SECTIONS.iter().any(|(section, _)| section.eq_ignore_ascii_case(group)) {
+        return None;
+    }
+    let likeness = |option: &Definition| strsim::jaro_winkler(&option.variable(), variable);
+    let of_use = || options::all().filter(|option| !matches!(option.rule, Rule::Ignored(_) | Rule::Gone(_)));
+    // The same name in another section first: sections are what is mixed up.
+    let elsewhere = of_use().find(|option| option.name.eq_ignore_ascii_case(name));
+    let nearest = elsewhere.or_else(|| of_use().max_by(|a, b| likeness(a).total_cmp(&likeness(b))));
+    let hint = nearest
+        .filter(|near| elsewhere.is_some() || likeness(near) > 0.85)
+        .map_or_else(String::new, |near| format!("; did you mean {}?", near.variable()));
+    Some(format!("environment variable {variable} sets no option that anybody knows{hint}"))
+}
+
 /// Secrets in a file the daemon reads: it needs none, and every node has them.
 pub(crate) fn secrets_on_a_node(conf: &Conf) -> Vec<String> {
     let secrets = options::all().filter(|option| option.is_secret() && option.reader == Reader::Controller);

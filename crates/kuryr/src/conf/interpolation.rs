@@ -12,6 +12,9 @@ pub(crate) enum InterpolationError {
     /// The options refer to each other in a circle.
     #[error("it refers to itself through ${{{0}}}; break the circle")]
     Circle(String),
+    /// One of the others, in a secret: the name is a piece of it.
+    #[error("a dollar in it is followed by the name of no option, or of itself; write $$ where a dollar is meant")]
+    InSecret,
 }
 
 /// Completes `value`. `lookup` answers the completed value of another option, by group (none: not said) and name.

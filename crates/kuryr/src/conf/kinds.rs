@@ -58,9 +58,9 @@ impl Kind {
         let refuse = || self.allowed();
         Ok(Some(match self {
             Kind::Text | Kind::Secret => Value::Text(text.to_owned()),
-            Kind::List => Value::List(items(text)),
+            Kind::List => Value::List(filled(text)?),
             Kind::Words(words) => {
-                let chosen = items(text);
+                let chosen = filled(text)?;
                 if chosen.iter().any(|word| !words.contains(&word.as_str())) {
                     return Err(refuse());
                 }
@@ -114,6 +114,15 @@ fn items(text: &str) -> Vec<String> {
     items
 }
 
+/// The same, without empty ones in between: what they should have been is not known.
+fn filled(text: &str) -> Result<Vec<String>, String> {
+    let items = items(text);
+    if items.iter().any(String::is_empty) {
+        return Err("a list without empty entries: two commas follow each other, or one comes first".to_owned());
+    }
+    Ok(items)
+}
+
 fn pairs(text: &str) -> Option<BTreeMap<String, String>> {
     let pair = |item: String| {
         let (key, value) = item.split_once(':')?;
@@ -160,6 +169,15 @@ mod tests {
         list("a, b ,", &["a", "b"]);
         list("a\nb", &["a\nb"]);
         list("\"a,b\"", &["\"a", "b\""]);
+    }
+
+    #[test]
+    fn lists_have_no_empty_entries() {
+        for text in ["a,,b", ",a", "a, ,b", "a,,"] {
+            let error = Kind::List.read(text).unwrap_err();
+            assert!(error.contains("without empty entries"), "{text}: {error}");
+            assert!(Kind::Words(&["a", "b"]).read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

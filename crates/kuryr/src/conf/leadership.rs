@@ -6,7 +6,7 @@ use kuryr_controller::{Election, Identity};
 
 use super::cluster::Variable;
 use super::options::kuryr;
-use super::{Conf, ConfError};
+use super::{Conf, ConfError, names};
 
 /// Environment of a pod, from the fields `metadata.name` and `metadata.namespace`.
 const POD_NAME: &str = "POD_NAME";
@@ -28,6 +28,15 @@ impl Conf {
             Some(namespace) => namespace,
             None => variable(POD_NAMESPACE).unwrap_or_else(|| USUAL_NAMESPACE.to_owned()),
         };
+        if !names::is_label(&namespace) {
+            let trouble =
+                format!("{namespace:?} is the name of no namespace: lower-case letters, digits and -, at most 63");
+            return Err(if self.is_said(&kuryr::lease_namespace) {
+                self.refuse(&kuryr::lease_namespace, &namespace, &trouble)
+            } else {
+                ConfError::Unusable(format!("{POD_NAMESPACE}: {trouble}"))
+            });
+        }
         let identity = match variable(POD_NAME) {
             Some(pod) => Identity::of_pod(&pod),
             None => Identity::of_process(&host()?),
@@ -35,6 +44,10 @@ impl Conf {
         let duration = Duration::from_secs(self.whole(&kuryr::lease_duration)?);
         let mut election = Election::new(namespace, identity, duration);
         if let Some(name) = self.some_text(&kuryr::lease_name)? {
+            if !names::is_name(&name) {
+                let trouble = "it names a Lease: lower-case letters, digits, - and ., at most 253";
+                return Err(self.refuse(&kuryr::lease_name, &name, trouble));
+            }
             election.name = name;
         }
         Ok(Some(election))

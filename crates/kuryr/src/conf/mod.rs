@@ -18,9 +18,11 @@ mod ini;
 mod interpolation;
 mod kinds;
 mod leadership;
+pub(crate) mod names;
 pub(crate) mod options;
 pub(crate) mod reference;
 pub(crate) mod sources;
+mod start;
 
 pub(crate) use findings::secrets_on_a_node;
 
@@ -60,20 +62,31 @@ impl fmt::Display for Origin {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfError {
     /// A file cannot be read.
-    #[error("the configuration file {} cannot be read: {source}; check its path and its permissions", path.display())]
+    // No field is called `source`: the message has it already, and who prints the chain would say it twice.
+    #[error("the configuration file {} cannot be read: {why}; check its path and its permissions", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        why: std::io::Error,
+    },
+    /// A file is not text.
+    #[error("the configuration file {} is {what}; write it as UTF-8 (iconv -f {from} -t UTF-8)", path.display())]
+    NotText {
+        /// The file.
+        path: PathBuf,
+        /// What it seems to be.
+        what: &'static str,
+        /// The same, as iconv calls it.
+        from: &'static str,
     },
     /// A file is not in the format.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {why}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
         /// What and where.
-        source: ini::ParseError,
+        why: ini::ParseError,
     },
     /// A value that is not allowed.
     #[error("{place}: {title} = {shown}: {trouble}")]
@@ -98,7 +111,20 @@ pub(crate) enum ConfError {
     /// Something the values refer to is not usable.
     #[error("{0}")]
     Unusable(String),
+    /// The values say to look around, and what they mean is not here.
+    #[error("{0}")]
+    NotHere(String),
 }
+
+impl ConfError {
+    /// Whether the file may be right and only this machine is not the one it is for: nobody wrote what is missing.
+    fn is_of_this_machine(&self) -> bool {
+        matches!(self, ConfError::NotHere(_)) || matches!(self, ConfError::Value { place, .. } if place == DEFAULT)
+    }
+}
+
+/// Place of a value that nobody said.
+const DEFAULT: &str = "default";
 
 /// The configuration of one program.
 #[derive(Debug)]
@@ -125,8 +151,8 @@ impl Conf {
     pub(crate) fn read(program: Reader, sources: &Sources) -> Result<Conf, ConfError> {
         let mut conf = Conf { program, said: BTreeMap::new(), warnings: Vec::new() };
         for path in &sources.files {
-            let unreadable = |source| ConfError::Unreadable { path: path.clone(), source };
-            let text = std::fs::read_to_string(path).map_err(unreadable)?;
+            let bytes = std::fs::read(path).map_err(|why| ConfError::Unreadable { path: path.clone(), why })?;
+            let text = text_of(path, bytes)?;
             conf.add_file(path, &text)?;
         }
         for (name, value) in &sources.variables {
@@ -154,8 +180,16 @@ impl Conf {
         Ok(conf)
     }
 
+    /// The same with these variables of an environment, which win.
+    pub(crate) fn with(mut self, variables: &[(String, String)]) -> Conf {
+        for (name, value) in variables {
+            self.add_variable(name, value);
+        }
+        self
+    }
+
     fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ConfError> {
-        let format = |source| ConfError::Format { path: path.to_owned(), source };
+        let format = |why| ConfError::Format { path: path.to_owned(), why };
         let shared: Arc<Path> = path.into();
         let mut here: BTreeMap<(String, String), Said> = BTreeMap::new();
         for assignment in ini::parse(text).map_err(format)? {
@@ -182,6 +216,8 @@ impl Conf {
         if let Some(option) = options::all().find(|option| option.variable() == variable) {
             let origin = Origin::Environment(variable.to_owned());
             self.say(option.group, option.name, value.to_owned(), origin, false);
+        } else if let Some(warning) = findings::unknown_variable(variable) {
+            self.warnings.push(warning);
         }
     }
 
@@ -237,7 +273,8 @@ impl Conf {
             },
         });
         open.pop();
-        done
+        // What follows a dollar in a secret is a piece of the secret.
+        if options::is_secret(group, name) { done.map_err(|_| InterpolationError::InSecret) } else { done }
     }
 
     /// The value of an option as text. `None`: nothing was said and there is no default.
@@ -268,10 +305,13 @@ impl Conf {
 
     /// An error about the value of an option.
     pub(crate) fn refuse(&self, option: &Definition, value: &str, trouble: &str) -> ConfError {
+        let said = self.find(option);
+        // A value with a reference is shown as it was written: what it became may have a password in it.
+        let written = said.map(|said| said.value.as_str()).filter(|written| written.contains('$'));
         ConfError::Value {
-            place: self.find(option).map_or_else(|| "default".to_owned(), |said| said.origin.to_string()),
+            place: said.map_or_else(|| DEFAULT.to_owned(), |said| said.origin.to_string()),
             title: option.title(),
-            shown: if option.is_secret() { "(secret)".to_owned() } else { format!("{value:?}") },
+            shown: if option.is_secret() { "(secret)".to_owned() } else { format!("{:?}", written.unwrap_or(value)) },
             trouble: trouble.to_owned(),
         }
     }
@@ -337,6 +377,21 @@ impl Conf {
             Some(_) => Err(mismatch(option)),
         }
     }
+}
+
+/// The text of a file. Editors of other systems write UTF-16.
+fn text_of(path: &Path, bytes: Vec<u8>) -> Result<String, ConfError> {
+    let (what, from) = match bytes.as_slice() {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => ("in UTF-16", "UTF-16"),
+        [_, 0, ..] => ("in UTF-16", "UTF-16LE"),
+        [0, ..] => ("in UTF-16", "UTF-16BE"),
+        _ => ("not in UTF-8", "LATIN1"),
+    };
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(|| ConfError::NotText {
+        path: path.to_owned(),
+        what,
+        from,
+    })
 }
 
 /// The table and the code disagree about a type; tests read every option that is used.

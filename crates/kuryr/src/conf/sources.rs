@@ -44,8 +44,9 @@ pub(crate) fn files(named: &[Named], program: &str, home: Option<&Path>) -> Resu
     for named in named {
         match named {
             Named::File(file) => files.push(file.clone()),
-            Named::Folder(folder) => files
-                .extend(folder_files(folder).map_err(|source| ConfError::Unreadable { path: folder.clone(), source })?),
+            Named::Folder(folder) => {
+                files.extend(folder_files(folder).map_err(|why| ConfError::Unreadable { path: folder.clone(), why })?)
+            }
         }
     }
     Ok(files)

@@ -51,6 +51,9 @@ fn only_warning(conf: &Conf) -> &str {
     &conf.warnings()[0]
 }
 
+const PROJECT: &str = "84bf1d2c3e4f5a6b7c8d9e0f1a2b3c4d";
+const SUBNET: &str = "11111111-1111-4111-8111-111111111111";
+const GROUPS: [&str; 2] = ["aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa", "bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb"];
 const WHOLE: &str = "
 [neutron]
 auth_type = password
@@ -61,9 +64,9 @@ project_name = k8s
 user_domain_name = Default
 region_name = RegionOne
 [neutron_defaults]
-project = 84bf
-pod_subnet = 1111
-pod_security_groups = aaaa, bbbb
+project = 84bf1d2c3e4f5a6b7c8d9e0f1a2b3c4d
+pod_subnet = 11111111-1111-4111-8111-111111111111
+pod_security_groups = aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa, bbbbbbbb-bbbb-4bbb-8bbb-bbbbbbbbbbbb
 resource_tags = one,two
 ovs_bridge = br-int
 ";
@@ -74,9 +77,9 @@ fn a_usual_file_becomes_the_controllers_settings() {
     assert!(conf.check().is_empty() && conf.warnings().is_empty(), "{:?}", conf.warnings());
     let config = conf.controller(7).unwrap();
     assert_eq!(config.cluster, "kubernetes");
-    assert_eq!(config.placement.project, "84bf");
-    assert_eq!(config.placement.pod_subnets, ["1111"]);
-    assert_eq!(config.placement.pod_security_groups, ["aaaa", "bbbb"]);
+    assert_eq!(config.placement.project, PROJECT);
+    assert_eq!(config.placement.pod_subnets, [SUBNET]);
+    assert_eq!(config.placement.pod_security_groups, GROUPS);
     assert_eq!(config.resource_tags, ["one", "two"]);
     assert_eq!(config.ovs_bridge.as_deref(), Some("br-int"));
     assert_eq!(config.drift_interval, Duration::from_secs(60));
@@ -90,7 +93,7 @@ fn a_usual_file_becomes_the_controllers_settings() {
 
 #[test]
 fn what_is_missing_is_named_with_a_cure() {
-    let conf = controller("[neutron_defaults]\npod_subnet = s\n");
+    let conf = controller(&format!("[neutron_defaults]\npod_subnet = {SUBNET}\n"));
     let error = conf.controller(0).unwrap_err().to_string();
     assert!(error.starts_with("[neutron_defaults] project is not set; set it to the id"), "{error}");
     let conf = controller("[neutron_defaults]\nproject = p\n");
@@ -232,7 +235,13 @@ fn references_are_replaced_across_sections() {
 #[test]
 fn a_dollar_in_a_password_is_told_without_showing_it() {
     let error = only_error(&controller("[neutron]\npassword = pa$word\n"));
-    assert!(error.contains("(secret)") && error.contains("write $$") && !error.contains("pa$word"), "{error}");
+    assert!(
+        error.contains("(secret)")
+            && error.contains("write $$")
+            && !error.contains("word\"")
+            && !error.contains("{word}"),
+        "{error}"
+    );
     let error = only_error(&controller("[kuryr]\ncluster_name = ${kuryr.state_dir}\nstate_dir = $cluster_name\n"));
     assert!(error.contains("break the circle"), "{error}");
 }
@@ -338,7 +347,13 @@ async fn the_token_wins_over_the_certificate_and_tls_is_verified() {
         std::fs::write(&path, "x").unwrap();
         path.display().to_string()
     };
-    let (token, ca, cert, key) = (path("token"), path("ca"), path("cert"), path("key"));
+    let pem = |name: &str, what: &str| {
+        let path = path(name);
+        std::fs::write(&path, format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n")).unwrap();
+        path
+    };
+    let (token, ca) = (path("token"), pem("ca", "CERTIFICATE"));
+    let (cert, key) = (pem("cert", "CERTIFICATE"), pem("key", "PRIVATE KEY"));
     let text = format!(
         "[kubernetes]\napi_root = https://a\nssl_ca_crt_file = {ca}\nssl_client_crt_file = {cert}\nssl_client_key_file = {key}\n"
     );
@@ -401,4 +416,162 @@ fn leadership_is_a_lease_unless_it_is_turned_off() {
     assert!(controller("[kuryr]\nleader_election = false\n").election(&in_a_pod).unwrap().is_none());
     let error = only_error(&controller("[kuryr]\nlease_duration = 2\n"));
     assert!(error.contains("lease_duration") && error.contains('5'), "{error}");
+}
+
+#[test]
+fn no_piece_of_a_secret_is_in_an_error() {
+    let told = |conf: &Conf| {
+        let errors: Vec<String> =
+            conf.check().iter().chain(conf.cloud().err().iter()).map(ToString::to_string).collect();
+        assert!(!errors.is_empty());
+        for error in &errors {
+            assert!(!error.contains("hunter2"), "{error}");
+        }
+        errors.join("\n")
+    };
+    // The piece behind the dollar, in its own option, through another one, and in a section of the operator's choice.
+    let text = "[neutron]\nauth_url = http://c\npassword = pa$hunter2\n[kuryr]\nlog_levels = ${neutron.password}\n";
+    assert!(told(&controller(text)).contains("write $$ where a dollar is meant"));
+    let text = "[neutron]\nauth_section = cloud\n[cloud]\nauth_url = http://c\npassword = pa$hunter2\n";
+    assert!(told(&controller(text)).contains("[cloud] password = (not shown)"));
+    // A password that another option refers to and then cannot use.
+    let text = "[neutron]\npassword = hunter2\n[DEFAULT]\ndebug = ${neutron.password}\n";
+    assert!(told(&controller(text)).contains("[DEFAULT] debug = \"${neutron.password}\": write true or false"));
+    let text = "[neutron]\nauth_url = http://me:hunter2@c:5000\nusername = u\npassword = p\n";
+    assert!(told(&controller(text)).contains("(not shown)"));
+}
+
+#[test]
+fn the_chain_of_an_error_says_nothing_twice() {
+    let sources = Sources { files: vec!["/no/kuryr.conf".into()], ..Sources::default() };
+    let missing = Conf::read(Reader::Controller, &sources).unwrap_err();
+    let format = Conf::read(Reader::Controller, &file("[a]\nb\n").sources).unwrap_err();
+    for error in [missing, format] {
+        let (alone, chain) = (error.to_string(), format!("{:#}", anyhow::Error::from(error)));
+        assert_eq!(alone, chain);
+    }
+}
+
+#[test]
+fn a_file_in_utf_16_is_told_with_the_cure() {
+    let text = "[kuryr]\ncluster_name = c\n";
+    let (little, big): (Vec<u8>, Vec<u8>) = (
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+    );
+    let marked = [&[0xff, 0xfe], little.as_slice()].concat();
+    for (bytes, from) in
+        [(little, "UTF-16LE"), (big, "UTF-16BE"), (marked, "UTF-16"), (b"[a]\nb = \xe9\n".to_vec(), "LATIN1")]
+    {
+        let written = file("");
+        std::fs::write(&written.sources.files[0], bytes).unwrap();
+        let error = Conf::read(Reader::Controller, &written.sources).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("(iconv -f {from} -t UTF-8)")), "{error}");
+    }
+}
+
+#[test]
+fn variables_that_set_nothing_are_told() {
+    let warned = |name: &str| file("").and_variable(name, "hunter2").read(Reader::Controller).warnings().join("\n");
+    for (name, hint) in [
+        ("OS_NEUTRON_DEFAULT__PROJECT", "did you mean OS_NEUTRON_DEFAULTS__PROJECT?"),
+        ("OS_NEUTRON__PASWORD", "did you mean OS_NEUTRON__PASSWORD?"),
+        ("OS_KURYR__POD_SUBNET", "did you mean OS_NEUTRON_DEFAULTS__POD_SUBNET?"),
+        ("OS_OTHER__ZZZZ", "sets no option that anybody knows"),
+    ] {
+        let warning = warned(name);
+        assert!(warning.contains(name) && warning.ends_with(hint) && !warning.contains("hunter2"), "{warning}");
+    }
+    for silent in ["OS_OSLO_CONCURRENCY__LOCK_PATH", "OS_NEUTRON__PASSWORD"] {
+        assert_eq!(warned(silent), "", "{silent}");
+    }
+}
+
+#[test]
+fn names_instead_of_ids_are_refused_with_the_command_that_tells_the_id() {
+    for (from, to, told) in [
+        (PROJECT, "k8s", "project = \"k8s\": it is no id; write what this prints: openstack project show NAME"),
+        (SUBNET, "pods", "openstack subnet show NAME -f value -c id"),
+        (GROUPS[1], "web", "openstack security group show NAME"),
+        (GROUPS[1], GROUPS[0], "it is there twice"),
+    ] {
+        let error = controller(&WHOLE.replace(from, to)).controller(0).unwrap_err().to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    let error = controller(&WHOLE.replace("br-int", "my bridge")).controller(0).unwrap_err().to_string();
+    assert!(error.contains("ovs_bridge = \"my bridge\"") && error.contains("at most 15 bytes"), "{error}");
+}
+
+#[test]
+fn addresses_and_names_that_cannot_work_are_refused() {
+    let error = controller("[health_server]\nport = 9654\n").controller_pages().unwrap_err().to_string();
+    assert!(error.contains("[health_server] port has the same port; give each its own"), "{error}");
+    let both_off = "[health_server]\nport = 0\n[prometheus_exporter]\ncontroller_exporter_port = 0\n";
+    controller(both_off).controller_pages().unwrap();
+    let daemon = |text: &str| file(text).read(Reader::Daemon).daemon(&|_| None).map(drop).map_err(|e| e.to_string());
+    let error = daemon("[cni_daemon]\nbind_address = 127.0.0.1:8090\n").unwrap_err();
+    assert!(error.contains("bind_address") && error.contains("[cni_health_server] port has the same port"), "{error}");
+    let apart = "[kuryr]\nlisten_address = 127.0.0.2\n[cni_daemon]\nbind_address = 127.0.0.1:8090\n";
+    daemon(apart).unwrap();
+    let socket = |length: usize| daemon(&format!("[kuryr]\ndaemon_socket = /{}\n", "s".repeat(length - 1)));
+    socket(107).unwrap();
+    assert!(socket(108).unwrap_err().contains("at most 107 bytes"));
+    for option in ["lease_name = My_Lease", "lease_namespace = a.b"] {
+        let error = controller(&format!("[kuryr]\n{option}\n")).election(&|_| None).unwrap_err().to_string();
+        assert!(error.contains("lower-case letters"), "{error}");
+    }
+    let error = controller("[neutron]\nauth_section = clod\n[cloud]\nauth_url = http://c\n").cloud().unwrap_err();
+    assert!(error.to_string().contains("auth_section = \"clod\": there is no section [clod]"), "{error}");
+}
+
+#[tokio::test]
+async fn files_that_are_no_pem_are_told_and_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x").display().to_string();
+    std::fs::write(&path, "hunter2").unwrap();
+    for (option, told) in [("ssl_ca_crt_file", "no certificate in it"), ("ssl_client_crt_file", "no certificate in it")]
+    {
+        let text = format!("[kubernetes]\napi_root = https://a\ntoken_file =\n{option} = {path}\n");
+        let error = cluster(&text, &[]).await.unwrap_err();
+        assert!(error.contains(option) && error.contains(told) && !error.contains("hunter2"), "{error}");
+    }
+    let error = cluster("[kubernetes]\napi_root = https://me:hunter2@a\n", &[]).await.unwrap_err();
+    assert!(error.contains("(not shown)") && !error.contains("hunter2"), "{error}");
+}
+
+#[tokio::test]
+async fn everything_a_start_would_meet_is_found_at_once() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let text = format!(
+        "{WHOLE}[kuryr]\nlog_levels = ==\nlease_name = A\nlisten_address = here\n[neutron]\ncafile = /no/ca\n\
+         [kubernetes]\napi_root = https://a\ntoken_file = /no/token\n[DEFAULT]\nlog_file = /no/folder/x.log\n"
+    );
+    let told = |found: Vec<ConfError>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let found = controller(&text).try_start(&|_| None).await;
+    let errors = told(found.errors);
+    for part in ["log_levels", "lease_name", "listen_address", "/no/ca", "token_file"] {
+        assert!(errors.iter().any(|error| error.contains(part)), "{part}: {errors:#?}");
+    }
+    assert_eq!(errors.len(), 5, "{errors:#?}");
+    let text = text.replace("log_levels = ==\n", "");
+    let errors = told(controller(&text).try_start(&|_| None).await.errors);
+    assert!(
+        errors.iter().any(|error| error.contains("the log file /no/folder/x.log cannot be written")),
+        "{errors:#?}"
+    );
+    // What nobody wrote and only this machine lacks is no mistake of the file.
+    let found = controller(&format!("{WHOLE}[kubernetes]\napi_root = \"\"\n")).try_start(&|_| None).await;
+    assert!(found.errors.is_empty(), "{:?}", found.errors);
+    assert!(found.warnings[0].contains("on this machine") && found.warnings.len() == 1, "{:?}", found.warnings);
+}
+
+#[test]
+fn a_check_leaves_no_log_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kuryr.log");
+    let conf = controller(&format!("[DEFAULT]\nlog_file = {}\n", path.display()));
+    crate::logs::Logs::look(&conf, Reader::Controller).unwrap();
+    assert!(!path.exists());
+    crate::logs::Logs::read(&conf, Reader::Controller).unwrap();
+    crate::logs::Logs::look(&conf, Reader::Controller).unwrap();
 }

@@ -7,13 +7,13 @@ use anyhow::{Context as _, Result};
 use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 use kube::{Api, Client, Config};
 use serde_json::Value;
 
 use super::finding::Finding;
+use crate::kubeconfig;
 use crate::operator;
 use crate::status::seen::LEGACY_DAEMON_SET;
 
@@ -27,15 +27,8 @@ const OLDEST: u32 = 30;
 /// # Errors
 /// A file that is not there, cannot be read or lacks the context.
 pub(crate) async fn config(file: Option<&Path>, context: Option<&str>) -> Result<Config> {
-    let options = KubeConfigOptions { context: context.map(str::to_owned), ..KubeConfigOptions::default() };
-    let config = match file {
-        Some(file) => {
-            let read = Kubeconfig::read_from(file)
-                .with_context(|| format!("the kubeconfig {} cannot be used", file.display()))?;
-            Config::from_custom_kubeconfig(read, &options).await
-        }
-        None => Config::from_kubeconfig(&options).await,
-    };
+    let files = file.map_or_else(kubeconfig::usual, |file| vec![file.to_owned()]);
+    let config = kubeconfig::config(&files, context).await;
     config.context("no cluster is known; name its kubeconfig with --kubeconfig or KUBECONFIG")
 }
 

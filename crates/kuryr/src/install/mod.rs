@@ -14,6 +14,7 @@ pub(crate) mod objects;
 pub(crate) mod openstack;
 pub(crate) mod print;
 pub(crate) mod rollout;
+mod sense;
 pub(crate) mod values;
 
 use std::path::PathBuf;
@@ -22,7 +23,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
-use crate::process::Exit;
+use crate::process::{Exit, line};
 use finding::Finding;
 use objects::Scene;
 use values::Values;
@@ -77,6 +78,13 @@ pub(crate) fn run(install: &Install) -> Exit {
             return Exit::Refused;
         }
     };
+    let refused = sense::refused(&values);
+    for line in &refused {
+        eprintln!("{}: {line}", if install.force { "warning" } else { "error" });
+    }
+    if !refused.is_empty() && !install.force {
+        return Exit::Refused;
+    }
     if install.print {
         let scene = Scene { values: &values, namespace: &install.namespace };
         return told(objects::all(&scene).and_then(|objects| print::yaml(&objects)).map(|yaml| crate::print(&yaml)));
@@ -88,7 +96,7 @@ pub(crate) fn run(install: &Install) -> Exit {
 
 fn told(outcome: Result<Exit>) -> Exit {
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        eprintln!("error: {}", line(&error));
         Exit::Failed
     })
 }

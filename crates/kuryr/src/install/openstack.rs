@@ -17,6 +17,7 @@ use super::objects::configuration::{cloud_conf, kuryr_conf};
 use super::values::Values;
 use crate::conf::options::{Reader, neutron};
 use crate::conf::{Conf, secrets_on_a_node};
+use crate::process::line;
 
 /// Extensions without which pods get no port of ours.
 const NEEDED: [(&str, &str); 3] = [
@@ -40,7 +41,7 @@ pub(crate) async fn ask(client: &Client, values: &Values, namespace: &str) -> Ve
             findings.extend(warnings);
             examine(&cloud, &placement, values, &mut findings).await;
         }
-        Err(error) => findings.push(Finding::missing(format!("{error:#}"), "correct the values")),
+        Err(error) => findings.push(Finding::missing(line(&error), "correct the values")),
     }
     findings
 }

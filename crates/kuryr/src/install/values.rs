@@ -283,7 +283,17 @@ impl Values {
             known(&defaults, &over, "").with_context(|| format!("--set {}", name_of(setting)))?;
             merge(&mut whole, over);
         }
-        let values: Values = serde_json::from_value(whole).context("a value is missing or not of its type")?;
+        // Types are known to be right by now. The words of serde would show values, and the name of what is missing is enough.
+        let values: Values = serde_json::from_value(whole).map_err(|error| {
+            let words = error.to_string();
+            let missing = words.split('`').nth(1).filter(|_| words.starts_with("missing field"));
+            match missing {
+                Some(name) => {
+                    anyhow::anyhow!("the value {name} was taken away with null, and there is none without it")
+                }
+                None => anyhow::anyhow!("a value is not of its type"),
+            }
+        })?;
         values.complete()?;
         Ok(values)
     }
@@ -325,7 +335,10 @@ fn known(defaults: &Value, over: &Value, above: &str) -> Result<()> {
     }
     for (name, value) in over {
         match defaults.get(name) {
-            Some(default) => known(default, value, &format!("{above}{name}."))?,
+            Some(default) => {
+                fits(default, value, &format!("{above}{name}"))?;
+                known(default, value, &format!("{above}{name}."))?;
+            }
             None => {
                 let near = defaults
                     .keys()
@@ -338,6 +351,37 @@ fn known(defaults: &Value, over: &Value, above: &str) -> Result<()> {
                 bail!("there is no value {above}{name}; {hint}");
             }
         }
+    }
+    Ok(())
+}
+
+/// Refuses a value of another type than its default's. Errors name the key alone: the value may be a password.
+fn fits(default: &Value, value: &Value, key: &str) -> Result<()> {
+    let name = key.rsplit('.').next().unwrap_or_default();
+    let is_text = |value: &Value| value.is_string();
+    let (fits, allowed) = match default {
+        // null takes a key away.
+        _ if value.is_null() => (true, ""),
+        // A number or a percentage.
+        _ if name == "maxUnavailable" => (value.is_u64() || is_text(value), "a number or a percentage"),
+        Value::String(_) => (is_text(value), "a text; put numbers, true and false into quotes"),
+        Value::Bool(_) => (value.is_boolean(), "true or false"),
+        Value::Number(_) if name.to_ascii_lowercase().ends_with("port") => {
+            (value.as_u64().is_some_and(|port| port <= u16::MAX.into()), "a port, 0 to 65535")
+        }
+        Value::Number(_) => {
+            (value.as_u64().is_some_and(|number| number <= u32::MAX.into()), "a whole number, 0 or more")
+        }
+        // Tolerations and the names of Secrets are objects of Kubernetes.
+        Value::Array(_) if ["tolerations", "pullSecrets"].contains(&name) => {
+            (value.as_array().is_some_and(|all| all.iter().all(Value::is_object)), "a list of mappings")
+        }
+        Value::Array(_) => (value.as_array().is_some_and(|all| all.iter().all(is_text)), "a list of texts"),
+        Value::Object(_) => (value.is_object(), "a mapping"),
+        Value::Null => (true, ""),
+    };
+    if !fits {
+        bail!("{key} must be {allowed}");
     }
     Ok(())
 }
@@ -427,11 +471,21 @@ mod tests {
     fn what_is_missing_or_of_a_wrong_type_is_told() {
         assert!(refused("", &[]).starts_with("network.project is not set"), "{}", refused("", &[]));
         assert!(refused("network: {project: p}", &[]).starts_with("network.podSubnets is not set"));
-        assert!(
-            refused(LEAST, &["controller.replicas=many"]).contains("many"),
-            "{}",
-            refused(LEAST, &["controller.replicas=many"])
-        );
+        for (setting, told) in [
+            ("controller.replicas=many", "controller.replicas must be a whole number, 0 or more"),
+            ("controller.replicas=-1", "controller.replicas must be a whole number"),
+            ("node.healthPort=65536", "node.healthPort must be a port, 0 to 65535"),
+            ("apiServer.port=-6443", "apiServer.port must be a port"),
+            ("network.podSubnets=[1, 2]", "network.podSubnets must be a list of texts"),
+            ("network.podSubnets=x", "network.podSubnets must be a list"),
+            ("log=x", "log must be a mapping"),
+            ("log.debug=perhaps", "log.debug must be true or false"),
+        ] {
+            let error = refused(LEAST, &[setting]);
+            assert!(error.contains(told), "{setting}: {error}");
+        }
+        assert!(of(LEAST, &["node.maxUnavailable=10%"]).is_ok() && of(LEAST, &["node.maxUnavailable=2"]).is_ok());
+        assert!(refused("network: {project: p, podSubnets: [s], bridge: null}", &[]).contains("the value bridge"));
         assert!(refused(LEAST, &["network"]).contains("write KEY=VALUE"));
         assert!(of("config: \"[DEFAULT]\\n\"", &[]).is_ok());
     }
@@ -440,6 +494,14 @@ mod tests {
     fn a_password_is_in_no_error() {
         let error = refused("cloud: {password: hunter2\n  x", &[]);
         assert!(!error.contains("hunter2") && error.contains("my.yaml"), "{error}");
+        for text in ["cloud: {password: 8675309}", "cloud: {password: [8675309]}", "cloud: 8675309"] {
+            let error = refused(text, &[]);
+            assert!(error.contains("cloud") && !error.contains("8675309"), "{error}");
+        }
+        assert!(
+            refused("cloud: {password: 8675309}", &[])
+                .ends_with("cloud.password must be a text; put numbers, true and false into quotes")
+        );
         let error = refused(LEAST, &["cloud.passwort=hunter2"]);
         assert!(!error.contains("hunter2"), "{error}");
         assert!(!format!("{:?}", of(LEAST, &["cloud.password=hunter2"]).unwrap()).contains("hunter2"));

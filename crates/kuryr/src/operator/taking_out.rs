@@ -43,9 +43,9 @@ impl Operator {
         };
         let stand = match removal.work(&mut |line| tracing::info!("{line}")).await {
             Ok(left) => {
-                let (in_cloud, in_cluster): (Vec<_>, Vec<_>) =
-                    left.into_iter().partition(|left| left.place == Place::Cloud);
-                unproved.extend(in_cloud.iter().map(words));
+                let (outside, in_cluster): (Vec<_>, Vec<_>) =
+                    left.into_iter().partition(|left| matches!(left.place, Place::Cloud | Place::Nodes));
+                unproved.extend(outside.iter().map(words));
                 match in_cluster.first() {
                     None => return self.let_go(kuryr, &unproved).await,
                     Some(first) if first.place == Place::Pods => {
@@ -66,7 +66,7 @@ impl Operator {
         self.tell(kuryr, &status).await
     }
 
-    /// Nothing of Kuryr is left in the cluster. What concerns the cloud is said last, here and in the log, and holds nobody up.
+    /// Nothing of Kuryr is left in the cluster. What concerns nodes and cloud is said last, here and in the log, and holds nobody up.
     async fn let_go(&self, kuryr: &Kuryr, unproved: &[String]) -> Result<Duration> {
         for what in unproved {
             tracing::warn!("{what}");

@@ -66,6 +66,8 @@ pub(crate) struct Remainder {
 pub(crate) enum Place {
     /// Pods that have our network: nothing was begun.
     Pods,
+    /// On nodes that did not answer.
+    Nodes,
     /// In the cluster.
     Cluster,
     /// In the cloud.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::ours::DAEMON_SETS;
-use super::{AGAIN, Remainder, Removal, all};
+use super::{AGAIN, Place, Remainder, Removal, all};
 
 /// What takes Kuryr off a node; with `--look` it ends well if nothing is left.
 const LEAVE: [&str; 2] = ["/usr/bin/kuryr", "leave-node"];
@@ -27,6 +27,7 @@ impl Removal {
                         "DaemonSet {name} runs another program than this Kuryr, which cannot be told to take them away"
                     ),
                     cure: "on every node: rm -f /etc/cni/net.d/10-kuryr.conf* /opt/cni/bin/kuryr-cni".to_owned(),
+                    place: Place::Nodes,
                 });
                 continue;
             };
@@ -77,6 +78,7 @@ impl Removal {
                 why: format!("pod {} did not report in {} s that they are gone", pod.name_any(), self.patience.as_secs()),
                 cure: "if the node is there: rm -rf /etc/cni/net.d/10-kuryr.conflist /opt/cni/bin/kuryr-cni /var/lib/kuryr /run/kuryr"
                     .to_owned(),
+                place: Place::Nodes,
             }
         });
         Ok(not_clean.collect())

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &UpgradeArgs) -> Exit {
         let kube = match args.target.kube(&conf).await {
             Ok(kube) => kube,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", crate::process::line(&error));
                 return Ok(Exit::Unknown);
             }
         };

@@ -72,8 +72,21 @@ async fn a_file_that_cannot_be_written_is_an_error_with_the_place_and_no_record(
     let dir = TempDir::new().unwrap();
     let checkpoints = Checkpoints::load(&dir.path().join("state"), "b1").unwrap();
     std::fs::remove_dir(dir.path().join("state")).unwrap();
+    std::fs::write(dir.path().join("state"), "in the way").unwrap();
     let error = checkpoints.put(record("c1", "p1", "b1").await).await.unwrap_err();
     assert_eq!(error.code, code::IO);
     assert!(error.msg.contains("c1@eth0.json"), "{error}");
     assert_eq!(checkpoints.len(), 0);
+}
+
+#[tokio::test]
+async fn a_directory_that_is_taken_away_is_made_again() {
+    let dir = TempDir::new().unwrap();
+    let state = dir.path().join("state");
+    let checkpoints = Checkpoints::load(&state, "b1").unwrap();
+    checkpoints.put(record("c1", "p1", "b1").await).await.unwrap();
+    std::fs::remove_dir_all(&state).unwrap();
+    checkpoints.remove(&id("c1")).await.unwrap();
+    checkpoints.put(record("c2", "p2", "b1").await).await.unwrap();
+    assert_eq!(Checkpoints::load(&state, "b1").unwrap().all(), [record("c2", "p2", "b1").await]);
 }

@@ -31,7 +31,7 @@ fn start(script: Script) -> World {
     let ports = Ports::new();
     let client = client(script.clone());
     let follower = ports.clone();
-    let follow = tokio::spawn(async move { follower.follow(client, "node-1", CancellationToken::new()).await });
+    let follow = tokio::spawn(async move { follower.follow(client, "", "node-1", CancellationToken::new()).await });
     World { script, ports, _follow: follow }
 }
 

@@ -65,6 +65,17 @@ impl Call {
         let pod = argument("K8S_POD_NAMESPACE")
             .zip(argument("K8S_POD_NAME"))
             .map(|(namespace, name)| PodKey { namespace, name });
+        // Both become part of an address of the API server.
+        if let Some(PodKey { namespace, name }) =
+            pod.as_ref().filter(|pod| !is_dns(&pod.namespace) || !is_dns(&pod.name))
+        {
+            return Err(CniError::new(
+                code::ENVIRONMENT,
+                format!(
+                    "CNI_ARGS: K8S_POD_NAMESPACE {namespace:?} and K8S_POD_NAME {name:?} are not both names of Kubernetes"
+                ),
+            ));
+        }
         Ok(Self {
             id,
             netns: Some(&request.netns).filter(|path| !path.is_empty()).map(|path| Netns::new(path, proc_dir)),
@@ -123,6 +134,15 @@ fn is_container_id(text: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
+/// A name of DNS (RFC 1123), as pods and namespaces have.
+fn is_dns(text: &str) -> bool {
+    let label = |label: &str| {
+        let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(inner) && !label.starts_with('-') && !label.ends_with('-')
+    };
+    text.len() <= 253 && text.split('.').all(label)
+}
+
 fn is_ifname(text: &str) -> bool {
     (1..=15).contains(&text.len())
         && !matches!(text, "." | "..")
@@ -160,6 +180,20 @@ mod tests {
             let request = Request { container_id: container_id.into(), ifname: ifname.into(), ..Request::default() };
             assert_eq!(Call::read(&request, None).unwrap_err().code, code::ENVIRONMENT, "{container_id} {ifname}");
         }
+    }
+
+    #[test]
+    fn names_that_would_be_another_address_of_the_api_are_refused() {
+        for (namespace, name) in
+            [("..", "p"), ("ns", "../../nodes/n1"), ("a/b", "p"), ("ns", "p?x=y"), ("ns", "P"), ("ns", "p%2f")]
+        {
+            let args = format!("K8S_POD_NAMESPACE={namespace};K8S_POD_NAME={name}");
+            let error = Call::read(&request(&args), None).unwrap_err();
+            assert_eq!(error.code, code::ENVIRONMENT, "{args}");
+            assert!(error.msg.contains("CNI_ARGS"), "{error}");
+        }
+        let call = Call::read(&request("K8S_POD_NAMESPACE=kube-system;K8S_POD_NAME=web-0.a"), None).unwrap();
+        assert!(call.pod.is_some());
     }
 
     #[test]

@@ -196,6 +196,12 @@ pub(crate) fn find(group: &str, name: &str) -> Option<(&'static Definition, bool
     current.or_else(|| options.iter().find(|option| option.old.contains(&name)).map(|option| (option, true)))
 }
 
+/// Whether a value may not be shown, in whatever section it is: `auth_section` lets credentials be in any.
+pub(crate) fn is_secret(group: &str, name: &str) -> bool {
+    let known = find(group, name).or_else(|| find("neutron", name));
+    known.is_some_and(|(option, _)| option.is_secret())
+}
+
 /// All options.
 pub(crate) fn all() -> impl Iterator<Item = &'static Definition> {
     GROUPS.iter().flat_map(|group| group.options)

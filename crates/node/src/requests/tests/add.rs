@@ -194,6 +194,7 @@ async fn a_checkpoint_that_cannot_be_written_undoes_the_wiring() {
     let world = World::new();
     world.port("p", "u", |_| {});
     std::fs::remove_dir(world.dir.path().join("state")).unwrap();
+    std::fs::write(world.dir.path().join("state"), "in the way").unwrap();
     let error = world.ask(&world.request("ADD", "c1", "p", "u")).await.unwrap_err();
     assert_eq!(error.code, code::IO);
     assert!(world.script.wired().is_empty());

@@ -14,7 +14,7 @@ fn node(cluster: &Cluster) -> World {
     let client = Client::new(cluster.clone(), "default");
     let world = World::with(client.clone(), Arc::default(), TempDir::new().unwrap(), Script::new(), BOOT);
     let ports = world.node.ports.clone();
-    tokio::spawn(async move { ports.follow(client, "n1", CancellationToken::new()).await });
+    tokio::spawn(async move { ports.follow(client, "", "n1", CancellationToken::new()).await });
     world
 }
 
@@ -195,7 +195,7 @@ async fn the_plugin_is_installed_while_the_daemon_serves_and_ready_tells() {
         response.status().as_u16()
     };
     let (ports, node) = (world.node.ports.clone(), "n1");
-    tokio::spawn(async move { ports.follow(client, node, CancellationToken::new()).await });
+    tokio::spawn(async move { ports.follow(client, "", node, CancellationToken::new()).await });
     world.node.ports.synced().await;
     world.settle().await;
     assert!(!path("net.d/10-kuryr.conflist").exists(), "without a plugin");
