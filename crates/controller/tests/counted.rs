@@ -73,10 +73,10 @@ async fn a_port_nobody_has_is_found_and_its_deletion_counted() {
     );
     let controller = world.start();
     let registry = &controller.metrics;
-    world.pass(Duration::from_secs(90)).await;
+    world.pass(Duration::from_secs(30)).await;
     assert_eq!(value(registry, "kuryr_left_over_ports"), Some(1.0));
     assert_eq!(value(registry, "kuryr_left_over_ports_deleted_total"), Some(0.0), "once is not enough");
-    world.pass(Duration::from_secs(120)).await;
+    world.pass(Duration::from_secs(60)).await;
     assert_eq!(value(registry, "kuryr_left_over_ports_deleted_total"), Some(1.0));
     assert_eq!(value(registry, "kuryr_left_over_ports"), Some(0.0));
     controller.stop().await;

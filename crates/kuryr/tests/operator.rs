@@ -575,13 +575,19 @@ fn a_missing_right_is_told_and_the_secret_need_not_be_readable() {
 }
 
 #[test]
-fn the_example_is_rolled_out() {
+fn the_example_is_rolled_out_once_it_has_the_clouds_ids() {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/operator/example/kuryr.yaml"))
             .unwrap();
-    let example: Value = serde_saphyr::from_str(&text).unwrap();
+    let read = |text: &str| serde_saphyr::from_str::<Value>(text).unwrap();
     let world = World::new();
     let _operator = world.start();
-    world.create("cluster", &example["spec"]);
+    world.create("cluster", &read(&text)["spec"]);
+    world.says("Degraded", "True/InvalidConfiguration");
+    let filled = text
+        .replace("SECURITY-GROUP-ID", "22222222-2222-4222-8222-222222222222")
+        .replace("PROJECT-ID", "84bf1d2c3e4f5a6b7c8d9e0f1a2b3c4d")
+        .replace("SUBNET-ID", "11111111-1111-4111-8111-111111111111");
+    world.edit(read(&filled)["spec"].clone());
     world.says("Progressing", "True/WaitingForController");
 }

@@ -38,7 +38,9 @@ pub(super) fn kills(world: &World) -> Result<String> {
     let clean = begun.elapsed().as_secs_f64();
     let (controller, daemons) = (deaths.controller.into_inner(), deaths.daemons.into_inner());
     ensure!(controller >= 2 && daemons >= 2, "too quick to be tested: {controller} and {daemons} kills");
-    Ok(format!("{result}; controller killed {controller} times, daemons {daemons} times; clean {clean:.1} s after the last"))
+    Ok(format!(
+        "{result}; controller killed {controller} times, daemons {daemons} times; clean {clean:.1} s after the last"
+    ))
 }
 
 /// Thirty pods from their creation to the end of the last KuryrPort.

@@ -14,7 +14,7 @@ pub(crate) mod objects;
 pub(crate) mod openstack;
 pub(crate) mod print;
 pub(crate) mod rollout;
-mod sense;
+pub(crate) mod sense;
 pub(crate) mod values;
 
 use std::path::PathBuf;

@@ -7,8 +7,8 @@ use kube::{Api, Client};
 use crate::conf::options::Reader;
 use crate::conf::{Conf, secrets_on_a_node};
 use crate::install::objects::configuration::kuryr_conf;
-use crate::install::openstack;
 use crate::install::values::Values;
+use crate::install::{openstack, sense};
 use crate::status::seen::LEGACY_DAEMON_SET;
 use crate::uninstall::ours::{DAEMON_SETS, DEPLOYMENTS};
 
@@ -32,7 +32,7 @@ impl Obstacle {
 /// # Errors
 /// An API server that does not answer, or rights that are missing.
 pub(super) async fn find(kube: &Client, namespace: &str, values: &Values) -> Result<Option<Obstacle>> {
-    if let Some(obstacle) = of_configuration(values) {
+    if let Some(obstacle) = of_values(values) {
         return Ok(Some(obstacle));
     }
     let sets = Api::<DaemonSet>::namespaced(kube.clone(), namespace);
@@ -71,28 +71,13 @@ pub(super) fn is_forbidden(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<kube::Error>()).any(refused)
 }
 
-/// What is wrong with the kuryr.conf these values make, without asking anybody.
-fn of_configuration(values: &Values) -> Option<Obstacle> {
-    let texts = [("kuryr.conf", kuryr_conf(values))];
-    let judge = |reader: Reader| -> Result<Vec<String>, crate::conf::ConfError> {
-        let conf = Conf::of(reader, &texts)?;
-        let mut wrong: Vec<String> = conf.check().iter().map(ToString::to_string).collect();
-        if wrong.is_empty() {
-            let whole = match reader {
-                Reader::Controller => conf.controller(0).map(drop),
-                // Each node says its own name.
-                _ => conf.daemon(&|_| Some("node".to_owned())).map(drop),
-            };
-            wrong.extend(whole.err().map(|error| error.to_string()));
-        }
-        Ok(wrong)
-    };
-    for reader in [Reader::Controller, Reader::Daemon] {
-        let wrong = judge(reader).unwrap_or_else(|error| vec![error.to_string()]);
-        if !wrong.is_empty() {
-            return Some(Obstacle::new("InvalidConfiguration", format!("{}; nothing was changed", wrong.join("; "))));
-        }
+/// What is wrong with these values and the kuryr.conf they make, without asking anybody.
+fn of_values(values: &Values) -> Option<Obstacle> {
+    let wrong = sense::refused(values);
+    if !wrong.is_empty() {
+        return Some(Obstacle::new("InvalidConfiguration", format!("{}; nothing was changed", wrong.join("; "))));
     }
+    let texts = [("kuryr.conf", kuryr_conf(values))];
     let secrets = Conf::of(Reader::Daemon, &texts).map(|conf| secrets_on_a_node(&conf)).unwrap_or_default();
     (!secrets.is_empty()).then(|| {
         Obstacle::new(
@@ -108,14 +93,15 @@ mod tests {
     use super::*;
 
     fn judged(spec: &str) -> Option<&'static str> {
-        let least = "{network: {project: p, podSubnets: [s]}}";
+        let least = "{network: {project: 84bf1d2c3e4f5a6b7c8d9e0f1a2b3c4d, podSubnets: [11111111-1111-4111-8111-111111111111]}}";
         let texts = [("least".to_owned(), least.to_owned()), ("spec".to_owned(), spec.to_owned())];
-        of_configuration(&Values::of(&texts, &[]).unwrap()).map(|obstacle| obstacle.reason)
+        of_values(&Values::of(&texts, &[]).unwrap()).map(|obstacle| obstacle.reason)
     }
 
     #[test]
     fn what_the_programs_would_refuse_is_an_obstacle() {
         assert_eq!(judged("{}"), None);
+        assert_eq!(judged("{network: {project: a-name}}"), Some("InvalidConfiguration"));
         assert_eq!(judged("{network: {driver: sriov}}"), Some("InvalidConfiguration"));
         assert_eq!(judged("{options: {kuryr: {concurrency: many}}}"), Some("InvalidConfiguration"));
         assert_eq!(
