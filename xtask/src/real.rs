@@ -50,6 +50,7 @@ const CHECKS: &[Check] = &[
     on_image("kustomize", "an overlay of the kustomize base", installed::by_kustomize),
     on_image("helm", "Helm's chart", installed::by_helm),
     on_image("install", "kuryr install", installed::by_install),
+    on_image("operator", "the operator and a Kuryr", installed::by_operator),
     on_image("rolled", "no packet lost, no ADD failed while Kuryr's pods are replaced", installed::rolled),
     on_image("frozen", "one writer, whatever becomes of the leader", installed::frozen),
     on_image("repaired", "what is put on a node is repaired, and withdrawn", installed::repaired),
