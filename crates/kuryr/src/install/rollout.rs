@@ -57,12 +57,17 @@ pub(crate) fn works(deployment: Option<&Deployment>) -> bool {
         && status.updated_replicas.unwrap_or(0) >= status.replicas.unwrap_or(0)
 }
 
-/// Every node has a ready daemon of this version.
+/// Every node has a ready daemon of this version, and there is a node.
 pub(crate) fn everywhere(daemons: Option<&DaemonSet>) -> bool {
+    wherever_wanted(daemons)
+        && daemons.and_then(|found| found.status.as_ref()).is_some_and(|status| status.desired_number_scheduled > 0)
+}
+
+/// Every node that is to have a daemon has a ready one of this version.
+pub(crate) fn wherever_wanted(daemons: Option<&DaemonSet>) -> bool {
     let Some((daemons, status)) = daemons.and_then(|found| Some((found, found.status.as_ref()?))) else { return false };
     let wanted = status.desired_number_scheduled;
     status.observed_generation >= daemons.metadata.generation
-        && wanted > 0
         && status.updated_number_scheduled.unwrap_or(0) >= wanted
         && status.number_available.unwrap_or(0) >= wanted
 }
