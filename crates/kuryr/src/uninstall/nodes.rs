@@ -5,12 +5,11 @@ use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams, Patch, PatchParams};
-use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
 
 use super::ours::DAEMON_SETS;
 use super::{Place, Remainder, Removal, all};
-use crate::install::rollout::wherever_wanted;
+use crate::install::rollout::{until, wherever_wanted};
 
 /// What takes Kuryr off a node; with `--look` it ends well if nothing is left.
 const LEAVE: [&str; 2] = ["/usr/bin/kuryr", "leave-node"];
@@ -49,8 +48,8 @@ impl Removal {
     /// Waits until every node has said so; whether all have in time.
     async fn done(&self, name: &str) -> Result<bool> {
         let api = Api::<DaemonSet>::namespaced(self.kube.clone(), &self.namespace);
-        match tokio::time::timeout(self.patience, await_condition(api, name, wherever_wanted)).await {
-            Ok(watched) => watched.map(|_| true).with_context(|| format!("DaemonSet {name} cannot be watched")),
+        match tokio::time::timeout(self.patience, until(&api, name, wherever_wanted)).await {
+            Ok(answer) => answer.map(|()| true).with_context(|| format!("DaemonSet {name} cannot be read")),
             Err(_) => Ok(false),
         }
     }
