@@ -80,14 +80,6 @@ pub(crate) const STAGES: &[Stage] = &[
         run: clients,
     },
     Stage {
-        name: "bench",
-        about: "the promises of SPECIFICATION.md, measured short, not judged",
-        quick: false,
-        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])],
-        limit: 3600,
-        run: measure,
-    },
-    Stage {
         name: "contract",
         about: "what the fake cloud promises, asked of a real one",
         quick: false,
@@ -110,6 +102,14 @@ pub(crate) const STAGES: &[Stage] = &[
         needs: &[Need::Root, Need::Debian],
         limit: 3600,
         run: image,
+    },
+    Stage {
+        name: "bench",
+        about: "the promises of SPECIFICATION.md, measured short, not judged",
+        quick: false,
+        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])],
+        limit: 3600,
+        run: measure,
     },
 ];
 
