@@ -142,6 +142,16 @@ async fn a_batch_makes_changes_and_deletes_members_in_one_call() {
             members.iter().find(|member| member.address == Some(address(host))).map(|member| member.id.clone())
         };
         assert_eq!(of(&before, 12), of(&after, 12), "who stays stays the same");
+        // A batch says all of a member: what it leaves out is the default again.
+        let id = of(&after, 12).expect("a member");
+        let light = MemberUpdate { name: Some("light".to_owned()), weight: Some(7) };
+        octavia.update_member(&pool, &id, &light).await.expect("a change");
+        bench.settled(&balancer).await;
+        let unnamed = NewMember { name: String::new(), ..new_member(bench, 12, 8080) };
+        octavia.add_members(&pool, &[unnamed]).await.expect("a batch");
+        bench.settled(&balancer).await;
+        let member = octavia.member(&pool, &id).await.expect("the member");
+        assert_eq!((member.name.as_str(), member.weight), ("light", 1));
         octavia.add_members(&pool, &[new_member(bench, 14, 8080)]).await.expect("a batch");
         bench.settled(&balancer).await;
         assert_eq!(hosts().await.len(), 3);

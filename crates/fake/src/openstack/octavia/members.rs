@@ -44,7 +44,7 @@ pub(super) fn batch(world: &mut World, caller: &Caller, pool: &str, ask: &Ask) -
     for member in &old {
         let id = member.text("id");
         match known.iter().find(|other| key(other) == key(member)) {
-            Some(change) => update::apply(world, Kind::Member, id, change),
+            Some(change) => update::apply(world, Kind::Member, id, &whole(change)),
             None if additive => {}
             None => world.lbaas.change(Kind::Member, id, |object| object.set("provisioning_status", "PENDING_DELETE")),
         }
@@ -54,4 +54,13 @@ pub(super) fn batch(world: &mut World, caller: &Caller, pool: &str, ask: &Ask) -
     }
     update::begin_below(world, Kind::Pool, pool);
     Ok(Answer { status: StatusCode::ACCEPTED, ..Answer::empty() })
+}
+
+/// A batch says all of a member: what it leaves out is the default again. Name and tags are not.
+fn whole(wanted: &Object) -> Object {
+    let mut whole = wanted.clone();
+    for key in ["weight", "backup", "admin_state_up", "monitor_address", "monitor_port"] {
+        whole.entry(key).or_insert(Value::Null);
+    }
+    whole
 }

@@ -90,7 +90,7 @@ pub(super) fn apply(world: &mut World, kind: Kind, id: &str, wanted: &Object) {
     let defaults = match kind {
         Kind::Listener => create::listener_defaults(),
         Kind::Pool => create::pool_defaults(),
-        Kind::Member => json!({"name": "", "weight": 1, "backup": false}),
+        Kind::Member => json!({"name": "", "weight": 1, "backup": false, "admin_state_up": true}),
         _ => json!({"name": "", "description": ""}),
     };
     world.lbaas.change(kind, id, |object| {
