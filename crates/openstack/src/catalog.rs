@@ -81,7 +81,8 @@ impl Catalog {
                 format!("Keystone's catalog has no {name} service, only {}", list(self.0.iter().map(|s| &*s.kind))),
             )
             .with_cure(format!(
-                "register the service and its endpoints in Keystone, or set {name}_endpoint_override"
+                "register the service and its endpoints in Keystone, or set {}_endpoint_override",
+                name.replace('-', "_")
             )));
         }
         let interface = settings.interface.as_str();

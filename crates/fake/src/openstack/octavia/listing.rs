@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::kind::Kind;
-use super::{invalid, octavia, owned, view};
+use super::{invalid, is_true, octavia, owned, view};
 use crate::openstack::neutron::Caller;
 use crate::openstack::refusal::Refusal;
 use crate::openstack::request::{Answer, Ask};
@@ -73,7 +73,9 @@ fn fits(object: &Object, key: &str, value: &str) -> bool {
         "load_balancer_id" | "loadbalancer_id" => object.text("loadbalancer_id") == value,
         key => match object.get(key) {
             Some(Value::String(text)) => text == value,
-            Some(other) => other.to_string() == value.to_lowercase(),
+            Some(Value::Bool(flag)) => *flag == is_true(value),
+            Some(Value::Number(number)) => value.parse().ok() == number.as_i64(),
+            Some(_) => false,
             // Octavia passes over what it does not know.
             None => true,
         },
