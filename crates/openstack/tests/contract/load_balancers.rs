@@ -46,7 +46,7 @@ async fn a_load_balancer_has_an_address_in_neutron_that_goes_with_it() {
         let made = bench.octavia().create_load_balancer(&wanted).await.expect("a load balancer");
         assert_eq!(made.provisioning_status, ProvisioningStatus::PendingCreate);
         assert_eq!((made.vip_address, made.provider.as_str()), (Some(address(9)), "ovn"));
-        assert_eq!(made.tags, [bench.name.clone()]);
+        assert_eq!(made.tags, std::slice::from_ref(&bench.name));
         let made = bench.settled(&made.id).await;
         assert_eq!(made.operating_status, OperatingStatus::Online);
         let port = bench.neutron().port(made.vip_port_id.as_deref().expect("a port")).await.expect("a port");
