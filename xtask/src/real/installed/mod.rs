@@ -43,6 +43,7 @@ pub(super) fn prepare(world: &World) -> Result<()> {
         "delete",
         "customresourcedefinition",
         "kuryrports.openstack.org",
+        "kuryrs.openstack.org",
         "--ignore-not-found",
         "--wait",
     ])?;
