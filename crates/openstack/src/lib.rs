@@ -21,6 +21,7 @@ pub mod load_balancing;
 pub mod network;
 mod observer;
 mod options;
+mod pace;
 mod projects;
 mod query;
 mod rest;

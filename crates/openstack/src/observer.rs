@@ -79,7 +79,7 @@ const WORDS: [&str; 26] = [
 ];
 
 /// The route of a path, see [`Exchange::route`].
-fn route(path: &str) -> String {
+pub(crate) fn route(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let mut route = String::with_capacity(path.len());
     for part in path.split('/').filter(|part| !part.is_empty()) {

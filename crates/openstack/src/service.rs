@@ -1,4 +1,4 @@
-//! Calls to one service: endpoint and token found, slots limited, passing failures retried.
+//! Calls to one service: endpoint and token found, slots limited, changes paced, passing failures retried.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::auth::Keystone;
 use crate::catalog::ServiceType;
 use crate::http::{Answer, Call, Effect, Http};
+use crate::pace::Paces;
 use crate::retry::Retry;
 use crate::settings::CloudSettings;
 use crate::{Error, ErrorKind};
@@ -22,6 +23,7 @@ pub(crate) struct Service {
     http: Arc<Http>,
     keystone: Arc<Keystone>,
     slots: Arc<Semaphore>,
+    paces: Arc<Paces>,
 }
 
 impl Service {
@@ -32,7 +34,8 @@ impl Service {
         keystone: Arc<Keystone>,
     ) -> Service {
         let slots = Arc::new(Semaphore::new(settings.max_concurrency.max(1)));
-        Service { kind, settings, http, keystone, slots }
+        let paces = Arc::new(Paces::new(settings.max_concurrency));
+        Service { kind, settings, http, keystone, slots, paces }
     }
 
     /// How many items of a list to ask for at once.
@@ -70,7 +73,12 @@ impl Service {
     async fn attempts(&self, call: &Call, may_have_acted: &mut bool) -> Result<Answer, Error> {
         let mut retry = None;
         let mut renewed = false;
+        let pace = (call.effect != Effect::Read).then(|| self.paces.of(&call.method, &call.path));
         loop {
+            let turn = match &pace {
+                Some(pace) => Some(pace.turn().await),
+                None => None,
+            };
             // Never closed, so never an error: the semaphore lives as long as we do.
             let slot = self.slots.acquire().await;
             // Only now, because a token may end while its call waits for its turn.
@@ -78,12 +86,20 @@ impl Service {
             let endpoint = session.catalog.endpoint(self.kind, &self.settings)?;
             // The clock starts when the call leaves the queue: a burst may wait for its turn as long as it takes.
             let retry = retry.get_or_insert_with(|| Retry::new(call.effect, Instant::now() + self.settings.timeout));
+            let sent = Instant::now();
             let outcome = self.http.exchange(&endpoint, call, Some(&session.token), retry.deadline()).await;
             drop(slot);
             let error = match outcome {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    if let Some(turn) = turn {
+                        turn.done(sent.elapsed());
+                    }
+                    return Ok(answer);
+                }
                 Err(error) => error,
             };
+            // Before a pause: whoever waits for it may have more luck.
+            drop(turn);
             *may_have_acted |= error.outcome_unknown();
             if error.kind() == ErrorKind::Unauthorized && !renewed {
                 renewed = true;

@@ -60,7 +60,7 @@ kuryr "kuryr" "What Kuryr adds to the options of kuryr-kubernetes." {
     listen_address: Kind::Text, Both, Honoured, "Address that health and metrics are served on; without one all addresses, IPv6 too where the host has it";
     reload_interval = "10": Kind::Whole(0, 3600), Both, Honoured, "Seconds between two looks at the files this program was started with: kuryr.conf, credentials, certificates. When others are there that can be used, a program in a pod ends in good order, at random within three times as long, and is started with them; with what cannot be used it goes on as before and says so. 0 turns it off. The API server's token and certificate authorities are read again without a restart";
     concurrency = "64": Kind::Whole(1, 4096), Controller, Honoured, "How many pods are worked on at once";
-    cloud_concurrency = "16": Kind::Whole(1, 1024), Controller, Honoured, "How many requests to one OpenStack service may be under way at once";
+    cloud_concurrency = "16": Kind::Whole(1, 1024), Controller, Honoured, "How many requests to one OpenStack service may be under way at once, at most: changes of one kind are fewer while the service answers them no sooner for being sent more";
     activation_interval = "1": Kind::Number, Controller, Honoured, "Seconds between two looks at ports that are to become active; one call for all of them";
     drift_interval = "60": Kind::Number, Controller, Honoured, "Seconds between two looks at all our ports, for what was changed or left behind";
     leader_election = "true": Kind::Flag, Controller, Honoured, "Whether controllers decide by a Lease which of them works, whatever their number. Without it there must never be two: not even during an update";

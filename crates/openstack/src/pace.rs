@@ -1,0 +1,195 @@
+//! How many changes of one kind a service is asked for at once: as many as it works on, not as many as it lets wait.
+//!
+//! A Neutron that works on three requests at a time makes no more ports per second when it is sent sixteen; it answers each of them
+//! later. What waits there takes the turn of others (a list that a new controller needs before it can begin), and whoever dies
+//! meanwhile has asked for work that nobody takes in. So the number follows the time answers take, as the window of TCP Vegas follows
+//! a route's (L. Brakmo, L. Peterson, "TCP Vegas: End to End Congestion Avoidance", 1995): the quickest answer is what the work
+//! takes, everything beyond it is waiting.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::Method;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::observer::route;
+
+/// What a pace begins with.
+const AT_FIRST: usize = 2;
+/// Fewer of ours than this wait in the service: one more may be sent.
+const FEW_WAIT: f64 = 2.0;
+/// More of ours than this wait in the service: one less.
+const MANY_WAIT: f64 = 6.0;
+/// After so long without a change of the kind the service may have become another: it is measured afresh.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+/// The paces of one service: one for each method and route, because they take different times.
+pub(crate) struct Paces {
+    most: usize,
+    known: Mutex<HashMap<(Method, String), Pace>>,
+}
+
+impl Paces {
+    /// No pace ever goes beyond `most`.
+    pub(crate) fn new(most: usize) -> Paces {
+        Paces { most: most.max(1), known: Mutex::default() }
+    }
+
+    /// The pace of a change; `path` is that of its call.
+    pub(crate) fn of(&self, method: &Method, path: &str) -> Pace {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let pace = known.entry((method.clone(), route(path))).or_insert_with(|| Pace::new(self.most));
+        pace.clone()
+    }
+}
+
+/// Turns for changes of one kind.
+#[derive(Clone)]
+pub(crate) struct Pace {
+    most: usize,
+    turns: Arc<Semaphore>,
+    measured: Arc<Mutex<Measured>>,
+}
+
+struct Measured {
+    /// How many turns there are.
+    allowed: usize,
+    /// The quickest answer.
+    quickest: Option<Duration>,
+    /// When the last turn ended.
+    last: Instant,
+}
+
+impl Pace {
+    fn new(most: usize) -> Pace {
+        let allowed = AT_FIRST.min(most);
+        let measured = Measured { allowed, quickest: None, last: Instant::now() };
+        Pace { most, turns: Arc::new(Semaphore::new(allowed)), measured: Arc::new(Mutex::new(measured)) }
+    }
+
+    /// Waits for a turn; first come, first served.
+    pub(crate) async fn turn(&self) -> Turn {
+        // Never closed, so there always is a permit in the end.
+        let permit = self.turns.clone().acquire_owned().await.ok();
+        let mut measured = self.measured();
+        if measured.last.elapsed() > FORGOTTEN_AFTER {
+            measured.quickest = None;
+        }
+        measured.last = Instant::now();
+        drop(measured);
+        Turn { pace: self.clone(), permit }
+    }
+
+    fn measured(&self) -> MutexGuard<'_, Measured> {
+        self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A turn; dropped, it is the next one's.
+pub(crate) struct Turn {
+    pace: Pace,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Turn {
+    /// The service has done the work, which took so long, its queue included.
+    pub(crate) fn done(mut self, took: Duration) {
+        let pace = self.pace.clone();
+        let mut measured = pace.measured();
+        measured.last = Instant::now();
+        let quickest = measured.quickest.map_or(took, |known| known.min(took));
+        measured.quickest = Some(quickest);
+        // Turns that nobody wants prove nothing.
+        if took.is_zero() || pace.turns.available_permits() > 0 {
+            return;
+        }
+        let wait = measured.allowed as f64 * (1.0 - quickest.as_secs_f64() / took.as_secs_f64());
+        if wait < FEW_WAIT && measured.allowed < pace.most {
+            measured.allowed += 1;
+            pace.turns.add_permits(1);
+        } else if wait > MANY_WAIT
+            && measured.allowed > AT_FIRST
+            && let Some(permit) = self.permit.take()
+        {
+            measured.allowed -= 1;
+            permit.forget();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Duration = Duration::from_millis(300);
+
+    /// A service with so many workers, which everything sent to it waits for; how many it was sent at most at once in the second half of
+    /// so many changes, and how long all took.
+    async fn changes(workers: usize, all: usize, most: usize) -> (usize, Duration) {
+        let paces = Arc::new(Paces::new(most));
+        let service = Arc::new(Semaphore::new(workers));
+        let (sent, peak) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+        let begun = Instant::now();
+        let mut under_way = tokio::task::JoinSet::new();
+        for n in 0..all {
+            let (paces, service, sent, peak) = (paces.clone(), service.clone(), sent.clone(), peak.clone());
+            under_way.spawn(async move {
+                let turn = paces.of(&Method::POST, "/v2.0/ports").turn().await;
+                let now = Instant::now();
+                *sent.lock().unwrap() += 1;
+                if n > all / 2 {
+                    let mut peak = peak.lock().unwrap();
+                    *peak = (*peak).max(*sent.lock().unwrap());
+                }
+                let worker = service.acquire().await.unwrap();
+                tokio::time::sleep(WORK).await;
+                drop(worker);
+                *sent.lock().unwrap() -= 1;
+                turn.done(now.elapsed());
+            });
+        }
+        while under_way.join_next().await.is_some() {}
+        let peak = *peak.lock().unwrap();
+        (peak, begun.elapsed())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_gets_what_it_works_on_and_a_few_more() {
+        for workers in [1, 2, 4, 8] {
+            let (peak, took) = changes(workers, 200, 16).await;
+            assert!((workers..=workers + 7).contains(&peak), "{peak} at once for {workers}");
+            let least = WORK * 200 / u32::try_from(workers).unwrap();
+            assert!(took < least.mul_f64(1.1), "{took:?} for {workers}, at least {least:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_with_room_gets_all_that_may_be_under_way() {
+        let (peak, took) = changes(1000, 400, 16).await;
+        assert_eq!(peak, 16);
+        assert!(took < (WORK * 400 / 16).mul_f64(1.15), "{took:?}");
+        assert_eq!(changes(1000, 20, 1).await.0, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_turn_without_an_answer_is_given_back() {
+        let pace = Pace::new(16);
+        for _ in 0..10 {
+            drop(pace.turn().await);
+        }
+        assert_eq!(pace.turns.available_permits(), AT_FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_quick_once_is_forgotten() {
+        let pace = Pace::new(16);
+        pace.turn().await.done(Duration::from_millis(1));
+        tokio::time::advance(FORGOTTEN_AFTER * 2).await;
+        let (one, other) = (pace.turn().await, pace.turn().await);
+        one.done(WORK);
+        assert_eq!(pace.measured().allowed, AT_FIRST + 1);
+        drop(other);
+    }
+}
