@@ -84,7 +84,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kubeconfig");
         std::fs::write(&file, text).unwrap();
-        let error = format!("{:#}", config(&[file.clone()], context).await.unwrap_err());
+        let error = format!("{:#}", config(std::slice::from_ref(&file), context).await.unwrap_err());
         assert!(error.contains(file.to_str().unwrap()), "{error}");
         error
     }
