@@ -47,7 +47,7 @@ enum BedCommand {
     Executables,
     /// Run Kuryr in the bed and check what it promises, with real packets; brings up what is not up, and down again what it brought up
     Test {
-        /// Checks to run; without any, all that need no image
+        /// Checks to run, or `processes` or `image` for all of a kind; without any, all that need no image
         checks: Vec<String>,
         /// Leave everything up afterwards
         #[arg(long)]

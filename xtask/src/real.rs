@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 mod cnitool;
 mod faults;
@@ -24,6 +24,18 @@ enum Setting {
     Processes,
     /// As pods, from the image that is shipped, which the check installs itself.
     Image,
+}
+
+impl Setting {
+    const ALL: [Self; 2] = [Self::Processes, Self::Image];
+
+    /// What stands for all checks of it on the command line.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Processes => "processes",
+            Self::Image => "image",
+        }
+    }
 }
 
 /// A check: its name, what it promises, and how to find out. The text it returns tells what was seen.
@@ -50,6 +62,7 @@ const CHECKS: &[Check] = &[
     on_image("kustomize", "an overlay of the kustomize base", installed::by_kustomize),
     on_image("helm", "Helm's chart", installed::by_helm),
     on_image("install", "kuryr install", installed::by_install),
+    on_image("operator", "the operator and a Kuryr", installed::by_operator),
     on_image("rolled", "no packet lost, no ADD failed while Kuryr's pods are replaced", installed::rolled),
     on_image("frozen", "one writer, whatever becomes of the leader", installed::frozen),
     on_image("repaired", "what is put on a node is repaired, and withdrawn", installed::repaired),
@@ -64,22 +77,22 @@ const fn on_image(name: &'static str, promise: &'static str, run: fn(&World) -> 
     Check { name, setting: Setting::Image, promise, run }
 }
 
-/// Run the checks of these names, or all of [`Setting::Processes`], on a bed that is up; a line for each.
+/// Run the checks of these names, or settings, or all of [`Setting::Processes`], on a bed that is up; a line for each.
 ///
 /// # Errors
 /// When there is no bed, or no such check, or Kuryr cannot be built or started.
 pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
     for name in names {
-        let known = || CHECKS.iter().map(|c| c.name).collect::<Vec<_>>().join(", ");
-        CHECKS.iter().find(|c| c.name == name).with_context(|| format!("no check {name}: there are {}", known()))?;
+        let known: Vec<&str> = Setting::ALL.iter().map(|s| s.name()).chain(CHECKS.iter().map(|c| c.name)).collect();
+        ensure!(known.contains(&name.as_str()), "no check {name}: there are {}", known.join(", "));
     }
     let world = World::new()?;
     let (mut passed, mut failed) = (0, 0);
-    for setting in [Setting::Processes, Setting::Image] {
-        // Those of the image build everything for release first: they must be asked for by name.
+    for setting in Setting::ALL {
+        // Those of the image build everything for release first: they must be asked for.
         let wanted = |c: &&Check| match names {
             [] => c.setting == Setting::Processes,
-            names => names.iter().any(|name| name == c.name),
+            names => names.iter().any(|name| name == c.name || name == c.setting.name()),
         };
         let checks: Vec<&Check> = CHECKS.iter().filter(|c| c.setting == setting).filter(wanted).collect();
         if checks.is_empty() {

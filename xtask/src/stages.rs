@@ -80,14 +80,6 @@ pub(crate) const STAGES: &[Stage] = &[
         run: clients,
     },
     Stage {
-        name: "bench",
-        about: "the promises of SPECIFICATION.md, measured short, not judged",
-        quick: false,
-        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])],
-        limit: 3600,
-        run: measure,
-    },
-    Stage {
         name: "contract",
         about: "what the fake cloud promises, asked of a real one",
         quick: false,
@@ -102,6 +94,22 @@ pub(crate) const STAGES: &[Stage] = &[
         needs: &[Need::Root, Need::Debian],
         limit: 2400,
         run: real,
+    },
+    Stage {
+        name: "image",
+        about: "installed from the image in every way, rolled, repaired, taken out",
+        quick: false,
+        needs: &[Need::Root, Need::Debian],
+        limit: 3600,
+        run: image,
+    },
+    Stage {
+        name: "bench",
+        about: "the promises of SPECIFICATION.md, measured short, not judged",
+        quick: false,
+        needs: &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])],
+        limit: 3600,
+        run: measure,
     },
 ];
 
@@ -302,6 +310,11 @@ fn contract(log: &Log) -> Result<String> {
 
 fn real(log: &Log) -> Result<String> {
     log.run(itself()?.args(["bed", "test"]))?;
+    Ok(String::new())
+}
+
+fn image(log: &Log) -> Result<String> {
+    log.run(itself()?.args(["bed", "test", "image"]))?;
     Ok(String::new())
 }
 

@@ -12,8 +12,6 @@ use crate::bed;
 use crate::needs::{Missing, Need};
 use crate::stages::{Log, STAGES, Stage, code};
 
-/// The stage that must be asked for by name: it builds everything once more, for release.
-const ON_REQUEST: &str = "bench";
 /// Lines of a log that a failure shows.
 const TAIL: usize = 40;
 
@@ -94,8 +92,7 @@ fn chosen(names: &[String]) -> Result<Vec<&'static Stage>> {
         }
     }
     let wanted = |stage: &&Stage| {
-        (names.is_empty() && stage.name != ON_REQUEST)
-            || names.iter().any(|name| name == stage.name || (name == "quick" && stage.quick))
+        names.is_empty() || names.iter().any(|name| name == stage.name || (name == "quick" && stage.quick))
     };
     Ok(STAGES.iter().filter(wanted).collect())
 }
@@ -145,8 +142,7 @@ mod tests {
 
     #[test]
     fn all_stages_are_run_unless_some_are_named() {
-        assert_eq!(names(&[]).unwrap().len(), STAGES.len() - 1);
-        assert!(!names(&[]).unwrap().contains(&ON_REQUEST) && names(&[ON_REQUEST]).unwrap() == [ON_REQUEST]);
+        assert_eq!(names(&[]).unwrap().len(), STAGES.len());
         assert_eq!(names(&["lab", "format"]).unwrap(), ["format", "lab"]);
         assert!(names(&["quick"]).unwrap().contains(&"test") && !names(&["quick"]).unwrap().contains(&"real"));
     }

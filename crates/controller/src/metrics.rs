@@ -117,7 +117,7 @@ impl Metrics {
         );
         registry.register(
             "kuryr_left_over_ports",
-            "Neutron ports of this cluster found without an owner in the last pass",
+            "Neutron ports of this cluster without an owner after the last pass",
             metrics.left_over.clone(),
         );
         registry.register(

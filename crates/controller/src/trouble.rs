@@ -121,6 +121,7 @@ impl From<kuryr_openstack::Error> for Trouble {
             }
             ErrorKind::Conflict => ("ConflictInCloud", Class::Conflict, "Kuryr tries again"),
             ErrorKind::Outdated => ("ConflictInCloud", Class::Conflict, "Kuryr tries again"),
+            ErrorKind::Busy => ("LoadBalancerBusy", Class::Conflict, "Kuryr goes on when Octavia is done with it"),
             ErrorKind::BadRequest => ("RefusedByCloud", Class::Mistake, "check kuryr.conf [neutron_defaults]"),
             ErrorKind::Settings => ("SettingsWrong", Class::Mistake, "check kuryr.conf [neutron]"),
             ErrorKind::Unauthorized => {

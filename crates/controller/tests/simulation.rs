@@ -12,6 +12,8 @@
 mod world;
 
 use std::collections::BTreeSet;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -207,17 +209,26 @@ fn every_seed_comes_to_rest() {
     }
     let (seeds, limit) = (setting("KURYR_SIM_SEEDS").unwrap_or(50), setting("KURYR_SIM_SECONDS").unwrap_or(600));
     let begun = Instant::now();
-    let mut failed = Vec::new();
-    let mut done = 0;
-    for seed in 0..seeds {
-        if run(seed, false, |_| {}).is_err() {
-            failed.push(seed);
+    let (next, done, failed) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+    // A history is one thread's: as many at once as there are cores.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while begun.elapsed() <= Duration::from_secs(limit) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    if run(seed, false, |_| {}).is_err() {
+                        failed.lock().unwrap().push(seed);
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
         }
-        done += 1;
-        if begun.elapsed() > Duration::from_secs(limit) {
-            break;
-        }
-    }
+    });
+    let (done, mut failed) = (done.into_inner(), failed.into_inner().unwrap());
+    failed.sort_unstable();
     println!("{done} seeds in {:.1} s", begun.elapsed().as_secs_f64());
     assert!(failed.is_empty(), "{} of {done} seeds failed: {failed:?}; replay one with KURYR_SIM_SEED=…", failed.len());
     assert_eq!(done, seeds, "the time ended before the seeds did: raise KURYR_SIM_SECONDS");

@@ -90,7 +90,7 @@ fn openstackclient_works_against_the_fake() {
     let token = client.json("token issue");
     assert_eq!(token["project_id"], client.cloud.project("k8s"));
     assert!(client.json("project list").to_string().contains("k8s-other"));
-    assert_eq!(client.json("catalog list").as_array().map(Vec::len), Some(2));
+    assert_eq!(client.json("catalog list").as_array().map(Vec::len), Some(3));
     assert!(client.json("extension list --network").to_string().contains("standard-attr-tag"));
 
     // Networks and subnets.

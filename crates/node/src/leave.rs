@@ -1,6 +1,7 @@
 //! The daemon's last act on a node, when Kuryr is uninstalled: everything of ours goes, and it can be asked what is left.
 //!
-//! The CNI configuration goes first, so that no new pod comes; then what containers of the past left; then the plugin and
+//! First no new pod comes: ADD is refused, and STATUS says so. Sandboxes whose pods are gone are still to be taken down, and
+//! only DEL does that, for which runtimes need configuration and plugin: both stay until nothing is wired. Then they go, and
 //! the files. An interface of a pod that runs is never touched: it is waited for.
 
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 use crate::checkpoint::{self, Checkpoints};
 use crate::config::Config;
@@ -16,6 +18,7 @@ use crate::install::Installer;
 use crate::leftovers::sweep;
 use crate::plug::Plugger;
 use crate::requests::Node;
+use crate::server;
 use crate::wiring::Wiring;
 
 /// How often it is looked whether the last container has gone.
@@ -26,8 +29,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// Code 5: a file cannot be removed.
 pub async fn leave(config: Config, client: Client) -> Result<(), CniError> {
-    let node = node(config, client)?;
-    take_away(&node).await
+    serve_and_leave(&node(config, client)?).await
 }
 
 /// What is left of Kuryr on this node, in words; nothing, if nothing is.
@@ -47,15 +49,23 @@ fn node(config: Config, client: Client) -> Result<Node, CniError> {
         false => Checkpoints::none(),
     };
     let wiring = Wiring::Real(Plugger::new(config.plug.clone()));
-    Ok(Node::new(config, client, wiring, checkpoints))
+    Ok(Node::leaving(config, client, wiring, checkpoints))
 }
 
-async fn take_away(node: &Node) -> Result<(), CniError> {
-    let config = &node.config;
-    let installer = installer(config);
-    if let Some(installer) = &installer {
-        installer.remove_conflist().map_err(|error| CniError::new(code::IO, error.to_string()))?;
-    }
+async fn serve_and_leave(node: &Node) -> Result<(), CniError> {
+    let socket = &node.config.socket;
+    let listener = server::bind(socket).map_err(|error| failed("opened", socket, &error))?;
+    let unwired = CancellationToken::new();
+    let ended = unwired.clone();
+    tokio::join!(server::serve(listener, node.clone(), ended), async {
+        until_unwired(node).await;
+        unwired.cancel();
+    });
+    take_away(node)
+}
+
+/// Until no container is wired any more.
+async fn until_unwired(node: &Node) {
     let mut told = Vec::new();
     loop {
         let swept = sweep(node).await;
@@ -64,7 +74,7 @@ async fn take_away(node: &Node) -> Result<(), CniError> {
             (Err(error), _) | (_, Err(error)) => vec![error.to_string()],
         };
         if left.is_empty() {
-            break;
+            return;
         }
         if left != told {
             tracing::warn!("waiting until nothing is left of: {}", left.join(", "));
@@ -72,8 +82,13 @@ async fn take_away(node: &Node) -> Result<(), CniError> {
         }
         tokio::time::sleep(AGAIN).await;
     }
-    if let Some(installer) = &installer {
-        installer.remove_plugin().map_err(|error| CniError::new(code::IO, error.to_string()))?;
+}
+
+fn take_away(node: &Node) -> Result<(), CniError> {
+    let config = &node.config;
+    if let Some(installer) = installer(config) {
+        let removed = installer.remove_conflist().and_then(|()| installer.remove_plugin());
+        removed.map_err(|error| CniError::new(code::IO, error.to_string()))?;
     }
     for file in own_files(config) {
         match fs::remove_file(&file) {
@@ -124,7 +139,9 @@ mod tests {
 
     use super::*;
     use crate::install;
+    use crate::protocol::{self, Request};
     use crate::requests::script::Script;
+    use crate::requests::turns::StopSignal;
 
     fn node_in(dir: &Path, script: &Script) -> Node {
         let mut config = Config::new("n1");
@@ -153,7 +170,7 @@ mod tests {
         let api = tower::service_fn(async |_: http::Request<kube::client::Body>| {
             Err::<http::Response<kube::client::Body>, _>(io::Error::other("no API server here"))
         });
-        Node::new(config, Client::new(api, "default"), Wiring::Scripted(script.clone()), checkpoints)
+        Node::leaving(config, Client::new(api, "default"), Wiring::Scripted(script.clone()), checkpoints)
     }
 
     fn there(dir: &Path) -> Vec<String> {
@@ -166,20 +183,20 @@ mod tests {
         names
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn everything_of_ours_goes_and_what_is_of_others_stays() {
         let dir = TempDir::new().unwrap();
         let node = node_in(dir.path(), &Script::new());
         assert_eq!(files(&node.config).len(), 4, "{:?}", files(&node.config));
-        take_away(&node).await.unwrap();
+        serve_and_leave(&node).await.unwrap();
         assert_eq!(files(&node.config), [] as [String; 0]);
         assert_eq!(there(dir.path()), ["bin/bridge", "net.d/20-other.conflist"]);
         assert!(!node.config.state_dir.exists());
-        take_away(&node).await.unwrap();
+        serve_and_leave(&node).await.unwrap();
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_pod_that_runs_is_waited_for_without_a_new_one_coming() {
+    #[tokio::test]
+    async fn what_is_wired_is_waited_for_with_all_that_del_needs_and_no_new_pod_comes() {
         let dir = TempDir::new().unwrap();
         let script = Script::new();
         let node = node_in(dir.path(), &script);
@@ -192,13 +209,18 @@ mod tests {
             switch_port: true,
         };
         script.edit(|owned| owned.push(device));
-        let waiting = tokio::time::timeout(Duration::from_secs(60), take_away(&node)).await;
+        let before = there(dir.path());
+        let waiting = tokio::time::timeout(2 * AGAIN, serve_and_leave(&node)).await;
         assert!(waiting.is_err(), "it did not wait");
-        let left = there(dir.path());
-        assert!(left.contains(&"bin/kuryr-cni".to_owned()) && !left.contains(&"net.d/10-kuryr.conflist".to_owned()));
+        assert_eq!(there(dir.path()), before);
         assert_eq!(wired(&node).await.unwrap(), ["the interface tap1"]);
+        for (command, expected) in [("ADD", code::TRY_LATER), ("STATUS", code::NOT_AVAILABLE)] {
+            let request = Request { version: protocol::VERSION, command: command.into(), ..Request::default() };
+            let refused = node.answer(&request, &StopSignal::default()).await.unwrap_err();
+            assert!(refused.code == expected && refused.to_string().contains("taken off"), "{command}: {refused}");
+        }
         script.edit(Vec::clear);
-        take_away(&node).await.unwrap();
+        serve_and_leave(&node).await.unwrap();
         assert_eq!(there(dir.path()), ["bin/bridge", "net.d/20-other.conflist"]);
     }
 }

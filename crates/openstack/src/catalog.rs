@@ -10,7 +10,7 @@ use crate::{Error, ErrorKind};
 pub(crate) struct ServiceType {
     /// The catalog's `type`.
     name: &'static str,
-    /// Version path the API lives under; catalogs have the address with or without it.
+    /// Version path the API lives under; catalogs have the address with or without it. Empty is the place above.
     version: &'static str,
     /// The address set by hand.
     endpoint_override: fn(&CloudSettings) -> Option<&String>,
@@ -19,6 +19,16 @@ pub(crate) struct ServiceType {
 /// Neutron.
 pub(crate) const NETWORK: ServiceType =
     ServiceType { name: "network", version: "v2.0", endpoint_override: |settings| settings.network_endpoint.as_ref() };
+
+/// Octavia.
+pub(crate) const LOAD_BALANCER: ServiceType = ServiceType {
+    name: "load-balancer",
+    version: "v2",
+    endpoint_override: |settings| settings.load_balancer_endpoint.as_ref(),
+};
+
+/// Octavia's list of versions.
+pub(crate) const LOAD_BALANCER_VERSIONS: ServiceType = ServiceType { version: "", ..LOAD_BALANCER };
 
 /// Keystone itself; where it is we were told.
 pub(crate) const IDENTITY: ServiceType =
@@ -71,7 +81,8 @@ impl Catalog {
                 format!("Keystone's catalog has no {name} service, only {}", list(self.0.iter().map(|s| &*s.kind))),
             )
             .with_cure(format!(
-                "register the service and its endpoints in Keystone, or set {name}_endpoint_override"
+                "register the service and its endpoints in Keystone, or set {}_endpoint_override",
+                name.replace('-', "_")
             )));
         }
         let interface = settings.interface.as_str();
@@ -111,11 +122,15 @@ fn list(items: impl Iterator<Item = impl AsRef<str>>) -> String {
     if items.is_empty() { "nothing".to_owned() } else { items.join(", ") }
 }
 
-/// `url` ending in `version`, whether or not it did before.
+/// `url` ending in `version`, whether or not it did before; the address above all versions where that is empty.
 pub(crate) fn versioned(url: &str, version: &str) -> String {
     let url = url.trim_end_matches('/');
     let last = url.rsplit('/').next().unwrap_or_default();
     let mut characters = last.chars();
     let has_version = characters.next() == Some('v') && characters.next().is_some_and(|c| c.is_ascii_digit());
-    if has_version { url.to_owned() } else { format!("{url}/{version}") }
+    match (has_version, version) {
+        (true, "") => url.trim_end_matches(last).trim_end_matches('/').to_owned(),
+        (true, _) | (false, "") => url.to_owned(),
+        (false, version) => format!("{url}/{version}"),
+    }
 }

@@ -11,6 +11,8 @@ pub enum ErrorKind {
     NotFound,
     /// The request contradicts the state of things: in use, duplicate, ambiguous (409).
     Conflict,
+    /// The service is at work on the resource, which takes no other change until that is done (Octavia: immutable, 409).
+    Busy,
     /// The resource changed since the revision we named (412). Read it again.
     Outdated,
     /// A quota is used up.
@@ -174,6 +176,7 @@ fn general_cure(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::Protocol => "check that the address is the service's API and not a proxy's or dashboard's page",
         ErrorKind::NotFound
         | ErrorKind::Conflict
+        | ErrorKind::Busy
         | ErrorKind::Outdated
         | ErrorKind::BadRequest
         | ErrorKind::Withheld

@@ -92,6 +92,10 @@ fn kind(status: StatusCode, code: Option<&str>, message: &str) -> ErrorKind {
         // An empty subnet pool is a 500, one that is in use a 400.
         _ if code == "SubnetAllocationError" => ErrorKind::AddressesExhausted,
         _ if code == "SubnetPoolDeleteError" => ErrorKind::Conflict,
+        // Octavia's, in words: "Load Balancer … is immutable and cannot be updated.", "Invalid state PENDING_UPDATE of …".
+        StatusCode::CONFLICT if message.contains(" is immutable ") || message.starts_with("Invalid state PENDING_") => {
+            ErrorKind::Busy
+        }
         StatusCode::CONFLICT => ErrorKind::Conflict,
         StatusCode::PRECONDITION_FAILED => ErrorKind::Outdated,
         StatusCode::UNAUTHORIZED => ErrorKind::Unauthorized,

@@ -1,10 +1,10 @@
-//! OpenStack, as far as it is needed to give networking to something: Keystone and Neutron.
+//! OpenStack, as far as it is needed to give networking to something: Keystone, Neutron and Octavia.
 //!
 //! This crate has never heard of Kubernetes. It turns typed calls into requests, keeps a token valid, and turns
 //! answers into values or into an [`Error`] a caller can act on.
 //!
 //! ```text
-//! Cloud ─► Network (ports, networks, …) ─► Service (token, endpoint, retry) ─► Http (one exchange) ─► Transport
+//! Cloud ─► Network, LoadBalancing (ports, listeners, …) ─► Service (token, endpoint, retry) ─► Http (one exchange) ─► Transport
 //!                                              └─► Keystone (authenticate, renew, catalog)
 //! ```
 //!
@@ -17,11 +17,13 @@ mod clouds;
 mod error;
 mod fault;
 mod http;
+pub mod load_balancing;
 pub mod network;
 mod observer;
 mod options;
 mod projects;
 mod query;
+mod rest;
 mod retry;
 mod secret;
 mod service;
@@ -32,6 +34,7 @@ use std::sync::Arc;
 
 pub use auth::AuthInfo;
 pub use error::{Error, ErrorKind};
+pub use load_balancing::LoadBalancing;
 pub use network::Network;
 pub use observer::{Exchange, Observer, Outcome};
 pub use projects::Project;
@@ -56,6 +59,7 @@ struct Inner {
     keystone: Arc<Keystone>,
     identity: Service,
     network: Network,
+    load_balancing: LoadBalancing,
 }
 
 impl Cloud {
@@ -85,7 +89,9 @@ impl Cloud {
         let service = |kind| Service::new(kind, settings.clone(), http.clone(), keystone.clone());
         let identity = service(catalog::IDENTITY);
         let network = Network::new(service(catalog::NETWORK));
-        Cloud { inner: Arc::new(Inner { http, keystone, identity, network }) }
+        let load_balancing =
+            LoadBalancing::new(service(catalog::LOAD_BALANCER), service(catalog::LOAD_BALANCER_VERSIONS));
+        Cloud { inner: Arc::new(Inner { http, keystone, identity, network, load_balancing }) }
     }
 
     /// Tells `observer` of every exchange from now on. The first observer stays; a second one is not told.
@@ -96,6 +102,11 @@ impl Cloud {
     /// Neutron.
     pub fn network(&self) -> &Network {
         &self.inner.network
+    }
+
+    /// Octavia.
+    pub fn load_balancing(&self) -> &LoadBalancing {
+        &self.inner.load_balancing
     }
 
     /// Who we are for Keystone. Asks for a token unless a valid one is at hand.

@@ -27,6 +27,7 @@ impl CloudSettings {
         if let Some(name) = options.first(&["interface", "endpoint_type", "valid_interfaces"]) {
             settings.interface = options.interface(&name)?;
         }
+        settings.load_balancer_endpoint = options.first(&["load_balancer_endpoint_override"]);
         settings.network_endpoint = options.first(&["network_endpoint_override", "endpoint_override"]);
         settings.cafile = options.first(&["cafile", "cacert"]).map(PathBuf::from);
         settings.certfile = options.first(&["certfile", "cert"]).map(PathBuf::from);

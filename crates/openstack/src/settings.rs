@@ -22,6 +22,8 @@ pub struct CloudSettings {
     pub interface: Interface,
     /// Neutron's address, instead of the catalog's.
     pub network_endpoint: Option<String>,
+    /// Octavia's address, instead of the catalog's.
+    pub load_balancer_endpoint: Option<String>,
     /// Certificate authorities (PEM) to trust instead of the system's.
     pub cafile: Option<PathBuf>,
     /// Client certificate chain (PEM).
@@ -161,6 +163,7 @@ impl CloudSettings {
             region: None,
             interface: Interface::Public,
             network_endpoint: None,
+            load_balancer_endpoint: None,
             cafile: None,
             certfile: None,
             keyfile: None,
@@ -177,6 +180,9 @@ impl CloudSettings {
         check_url("auth_url", &self.auth_url)?;
         if let Some(url) = &self.network_endpoint {
             check_url("network_endpoint_override", url)?;
+        }
+        if let Some(url) = &self.load_balancer_endpoint {
+            check_url("load_balancer_endpoint_override", url)?;
         }
         if self.keyfile.is_some() && self.certfile.is_none() {
             return Err(Error::new(ErrorKind::Settings, "keyfile is set but certfile is not")

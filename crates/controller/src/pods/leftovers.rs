@@ -126,7 +126,6 @@ impl Pods {
         };
         let all = self.index.all();
         let seen: Vec<&Arc<Port>> = all.values().filter(|port| is_left_over(port)).collect();
-        self.metrics.left_over(seen.len());
         let mut sightings = Sightings::new();
         for port in seen {
             if !before.contains(&port.id) {
@@ -149,6 +148,7 @@ impl Pods {
             self.metrics.left_over_deleted();
             self.index.remove(&port.id);
         }
+        self.metrics.left_over(sightings.len());
         sightings
     }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::broadcast;
 
 use super::neutron::{self, Caller, Kind};
+use super::octavia;
 use super::options::ADMIN_PASSWORD;
 use super::request::Ask;
 use super::world::{Attributes, Touched, World};
@@ -160,6 +161,11 @@ impl Cloud {
         world.identity.set_service_url("network", network);
     }
 
+    /// Where Octavia is, for the catalog. An empty URL takes it out: a cloud without load balancers.
+    pub fn set_load_balancer_endpoint(&self, url: &str) {
+        self.world().identity.set_service_url("load-balancer", url);
+    }
+
     /// Where Keystone is, with its version: what `OS_AUTH_URL` wants.
     pub fn auth_url(&self) -> String {
         self.world().identity.service_url("identity").to_owned()
@@ -220,6 +226,52 @@ impl Cloud {
     /// The MTU of new networks, in bytes.
     pub fn set_mtu(&self, mtu: u32) {
         self.world().mtu = mtu;
+    }
+
+    /// How long a provider of load balancers takes for a change from now on.
+    pub fn set_load_balancer_step(&self, step: Duration) {
+        self.world().lbaas.step = step;
+    }
+
+    /// The newest version of Octavia's API from now on: 2 and this.
+    pub fn set_load_balancing_version(&self, minor: u32) {
+        self.world().lbaas.newest = minor;
+    }
+
+    /// The quota of a project for load balancers and what is on them (`load_balancer`, `listener`, `member`, …); -1 is no limit.
+    pub fn set_load_balancing_quota(&self, project: &str, resource: &str, limit: i64) {
+        let project = self.project(project);
+        self.world().lbaas.quotas.insert((project, resource.to_owned()), limit);
+    }
+
+    /// All of a collection of Octavia's (`loadbalancers`, `listeners`, `pools`, `healthmonitors`, `l7policies`), as an administrator
+    /// sees them.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such collection.
+    #[track_caller]
+    pub fn load_balancing(&self, collection: &str) -> Vec<Value> {
+        let kind = octavia::Kind::at(collection).unwrap_or_else(|| panic!("Octavia has no collection {collection}"));
+        let mut world = self.world();
+        self.settle(&mut world);
+        world.lbaas.all(kind).map(|object| octavia::shown(&world.lbaas, kind, object)).collect()
+    }
+
+    /// Sets the provisioning status of a load balancer and of nothing on it, as a provider does that failed: `ERROR`. Whether there
+    /// is such a load balancer.
+    pub fn set_load_balancer_status(&self, id: &str, status: &str) -> bool {
+        let mut world = self.world();
+        self.settle(&mut world);
+        world.lbaas.change(octavia::Kind::LoadBalancer, id, |object| object.set("provisioning_status", status));
+        world.lbaas.get(octavia::Kind::LoadBalancer, id).is_some()
+    }
+
+    /// Takes a load balancer and all on it away at once, as if it had been deleted behind everybody's back.
+    pub fn lose_load_balancer(&self, id: &str) {
+        let mut world = self.world();
+        octavia::lose(&mut world, id);
+        self.publish(&mut world);
     }
 
     /// How long the cloud takes to answer from now on.

@@ -1,10 +1,9 @@
-//! Keystone and Neutron in memory.
+//! Keystone, Neutron and Octavia in memory.
 //!
 //! [`Cloud::call`] answers requests in process; [`crate::serve`] answers them over TCP. Keystone is at `/identity`, Neutron
-//! at `/networking` (as with devstack), or each at the root of its own listener ([`Service`]). A load balancer service
-//! (Octavia) has its place besides [`neutron`]: one more folder, one more [`Service`], one more entry of the catalog.
+//! at `/networking`, Octavia at `/load-balancer` (as with devstack), or each at the root of its own listener ([`Service`]).
 //!
-//! What the fake answers was recorded from a real Keystone 22 and Neutron 21 (Zed, ML2/OVN).
+//! What the fake answers was recorded from a real Keystone 22, Neutron 21 and Octavia 11 (Zed, ML2/OVN).
 
 mod binding;
 mod clock;
@@ -14,6 +13,7 @@ mod keystone;
 mod latency;
 mod log;
 mod neutron;
+mod octavia;
 mod options;
 mod refusal;
 mod request;
@@ -46,16 +46,19 @@ pub enum Service {
     Identity,
     /// Neutron.
     Network,
+    /// Octavia.
+    LoadBalancer,
 }
 
 impl Service {
-    const ALL: [Service; 2] = [Service::Identity, Service::Network];
+    const ALL: [Service; 3] = [Service::Identity, Service::Network, Service::LoadBalancer];
 
     /// Where the service is when all share one address.
     pub fn prefix(self) -> &'static str {
         match self {
             Service::Identity => "/identity",
             Service::Network => "/networking",
+            Service::LoadBalancer => "/load-balancer",
         }
     }
 
@@ -198,9 +201,11 @@ impl Cloud {
     /// Does as asked, wholly or not at all.
     fn effect(&self, service: Service, ask: &Ask) -> Response<Bytes> {
         let mut world = self.world();
+        self.settle(&mut world);
         let result = match service {
             Service::Identity => keystone::answer(&mut world, ask),
             Service::Network => neutron::answer(&mut world, ask),
+            Service::LoadBalancer => octavia::answer(&mut world, ask),
         };
         let answer = match result {
             Ok(answer) => {
@@ -215,10 +220,17 @@ impl Cloud {
         self.finish(&mut world, service, answer, &ask.method)
     }
 
+    /// What Octavia's providers have done by now is done, whatever becomes of the request.
+    fn settle(&self, world: &mut World) {
+        octavia::settle(world);
+        self.publish(world);
+    }
+
     fn refused(&self, world: &World, service: Service, refusal: &Refusal) -> Answer {
         let body = match service {
             Service::Identity => refusal.keystone(),
             Service::Network => refusal.neutron(),
+            Service::LoadBalancer => refusal.octavia(),
         };
         let answer = Answer::new(refusal.status, body);
         match refusal.status {

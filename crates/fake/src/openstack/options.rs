@@ -53,6 +53,7 @@ impl Options {
         let url = self.url.trim_end_matches('/');
         identity.set_service_url("identity", &format!("{url}{}/v3", Service::Identity.prefix()));
         identity.set_service_url("network", &format!("{url}{}", Service::Network.prefix()));
+        identity.set_service_url("load-balancer", &format!("{url}{}", Service::LoadBalancer.prefix()));
         for (user, project, roles) in [
             ("admin", "admin", &["admin", "member", "reader"][..]),
             ("k8s", "k8s", &["member", "reader"]),

@@ -89,6 +89,14 @@ impl Refusal {
         json!({"NeutronError": {"type": self.kind, "message": self.message, "detail": ""}})
     }
 
+    /// The body as Octavia writes it.
+    pub(crate) fn octavia(&self) -> Value {
+        if self.status == StatusCode::UNAUTHORIZED {
+            return self.keystone();
+        }
+        json!({"faultcode": "Client", "faultstring": self.message, "debuginfo": null})
+    }
+
     /// The body as Keystone writes it.
     pub(crate) fn keystone(&self) -> Value {
         json!({"error": {"code": self.status.as_u16(), "message": self.message, "title": self.kind}})

@@ -10,6 +10,7 @@ use super::clock::Clock;
 use super::ids::Ids;
 use super::keystone::Identity;
 use super::neutron::{Kind, Quotas};
+use super::octavia::Lbaas;
 
 /// One resource, as attributes.
 pub(crate) type Object = Map<String, Value>;
@@ -53,6 +54,8 @@ pub(crate) struct World {
     pub(crate) identity: Identity,
     pub(crate) bindings: Bindings,
     pub(crate) quotas: Quotas,
+    /// What Octavia knows. Not part of transactions: Octavia changes nothing before it is sure.
+    pub(crate) lbaas: Lbaas,
     /// Aliases of extensions that are switched off.
     pub(crate) without_extensions: BTreeSet<String>,
     /// The MTU of new networks, in bytes.
@@ -80,6 +83,7 @@ impl World {
             identity,
             bindings: Bindings::default(),
             quotas: Quotas::default(),
+            lbaas: Lbaas::new(),
             without_extensions: BTreeSet::new(),
             mtu: 1500,
             tables: BTreeMap::new(),

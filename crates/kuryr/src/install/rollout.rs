@@ -1,13 +1,17 @@
 //! Waiting until what was installed works, and saying what is in the way if it does not.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
-use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
+use serde::de::DeserializeOwned;
+
+/// How often it is asked.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Waits for controller and daemons, both within one limit.
 ///
@@ -17,14 +21,14 @@ pub(crate) async fn wait(client: &Client, namespace: &str, limit: Duration) -> R
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
     let daemon_sets = Api::<DaemonSet>::namespaced(client.clone(), namespace);
     let controller = async {
-        let found = await_condition(deployments, "kuryr-controller", works).await;
-        found.context("the Deployment kuryr-controller cannot be watched")?;
+        let found = until(&deployments, "kuryr-controller", works).await;
+        found.context("the Deployment kuryr-controller cannot be read")?;
         println!("  ready     Deployment {namespace}/kuryr-controller");
         Ok::<_, anyhow::Error>(())
     };
     let daemons = async {
-        let found = await_condition(daemon_sets, "kuryr-cni", everywhere).await;
-        found.context("the DaemonSet kuryr-cni cannot be watched")?;
+        let found = until(&daemon_sets, "kuryr-cni", everywhere).await;
+        found.context("the DaemonSet kuryr-cni cannot be read")?;
         println!("  ready     DaemonSet {namespace}/kuryr-cni");
         Ok::<_, anyhow::Error>(())
     };
@@ -45,6 +49,21 @@ pub(crate) async fn wait(client: &Client, namespace: &str, limit: Duration) -> R
     }
 }
 
+/// Until this holds of an object. Asked again and again rather than watched: a watch with nothing to tell looks like an API server
+/// that does not answer.
+///
+/// # Errors
+/// What the API server says.
+pub(crate) async fn until<K>(api: &Api<K>, name: &str, holds: fn(Option<&K>) -> bool) -> kube::Result<()>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    while !holds(api.get_opt(name).await?.as_ref()) {
+        tokio::time::sleep(AGAIN).await;
+    }
+    Ok(())
+}
+
 /// One controller of this version works. The others can be waiting for nodes: each needs one of its own.
 pub(crate) fn works(deployment: Option<&Deployment>) -> bool {
     let Some((deployment, status)) = deployment.and_then(|found| Some((found, found.status.as_ref()?))) else {
@@ -57,12 +76,17 @@ pub(crate) fn works(deployment: Option<&Deployment>) -> bool {
         && status.updated_replicas.unwrap_or(0) >= status.replicas.unwrap_or(0)
 }
 
-/// Every node has a ready daemon of this version.
+/// Every node has a ready daemon of this version, and there is a node.
 pub(crate) fn everywhere(daemons: Option<&DaemonSet>) -> bool {
+    wherever_wanted(daemons)
+        && daemons.and_then(|found| found.status.as_ref()).is_some_and(|status| status.desired_number_scheduled > 0)
+}
+
+/// Every node that is to have a daemon has a ready one of this version.
+pub(crate) fn wherever_wanted(daemons: Option<&DaemonSet>) -> bool {
     let Some((daemons, status)) = daemons.and_then(|found| Some((found, found.status.as_ref()?))) else { return false };
     let wanted = status.desired_number_scheduled;
     status.observed_generation >= daemons.metadata.generation
-        && wanted > 0
         && status.updated_number_scheduled.unwrap_or(0) >= wanted
         && status.number_available.unwrap_or(0) >= wanted
 }

@@ -1,14 +1,15 @@
 //! The nodes: only a pod reaches one, so the daemons' own pods take everything away, with the same mounts, and say when it is done.
 
 use anyhow::{Context as _, Result};
+use k8s_openapi::api::apps::v1::DaemonSet;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use super::ours::DAEMON_SETS;
-use super::{AGAIN, Place, Remainder, Removal, all};
+use super::{Place, Remainder, Removal, all};
+use crate::install::rollout::{until, wherever_wanted};
 
 /// What takes Kuryr off a node; with `--look` it ends well if nothing is left.
 const LEAVE: [&str; 2] = ["/usr/bin/kuryr", "leave-node"];
@@ -35,7 +36,7 @@ impl Removal {
                 .await
                 .with_context(|| format!("DaemonSet {name} cannot be told to leave the nodes"))?;
             progress(&format!("DaemonSet {name}: told to take Kuryr off the nodes"));
-            if self.done(&api, &name).await? {
+            if self.done(&name).await? {
                 progress("nodes: nothing is left");
             } else {
                 left.extend(self.not_clean().await?);
@@ -45,20 +46,11 @@ impl Removal {
     }
 
     /// Waits until every node has said so; whether all have in time.
-    async fn done(&self, api: &Api<DynamicObject>, name: &str) -> Result<bool> {
-        let end = Instant::now() + self.patience;
-        loop {
-            let set = api.get(name).await.with_context(|| format!("DaemonSet {name} cannot be read"))?;
-            let number = |field: &str| set.data["status"][field].as_i64().unwrap_or(0);
-            let seen = number("observedGeneration") >= set.metadata.generation.unwrap_or(0);
-            let wanted = number("desiredNumberScheduled");
-            if seen && number("updatedNumberScheduled") >= wanted && number("numberReady") >= wanted {
-                return Ok(true);
-            }
-            if Instant::now() >= end {
-                return Ok(false);
-            }
-            tokio::time::sleep(AGAIN).await;
+    async fn done(&self, name: &str) -> Result<bool> {
+        let api = Api::<DaemonSet>::namespaced(self.kube.clone(), &self.namespace);
+        match tokio::time::timeout(self.patience, until(&api, name, wherever_wanted)).await {
+            Ok(answer) => answer.map(|()| true).with_context(|| format!("DaemonSet {name} cannot be read")),
+            Err(_) => Ok(false),
         }
     }
 

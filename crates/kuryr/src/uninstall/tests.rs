@@ -129,7 +129,7 @@ async fn play(cluster: Cluster, controller: Option<CancellationToken>) {
         for set in cluster.list("daemonsets.apps", NAMESPACE) {
             let generation = &set["metadata"]["generation"];
             if set["status"]["observedGeneration"] != *generation {
-                let status = json!({ "status": { "observedGeneration": generation, "desiredNumberScheduled": 1, "updatedNumberScheduled": 1, "numberReady": 1 } });
+                let status = json!({ "status": { "observedGeneration": generation, "desiredNumberScheduled": 1, "currentNumberScheduled": 1, "numberMisscheduled": 0, "updatedNumberScheduled": 1, "numberReady": 1, "numberAvailable": 1 } });
                 cluster.patch("daemonsets.apps", NAMESPACE, "kuryr-cni-ds", &status).unwrap();
             }
         }

@@ -55,6 +55,8 @@ pub(crate) struct Node {
     pub(crate) metrics: Metrics,
     pub(crate) running: Running,
     pub(crate) installation: install::Trouble,
+    /// Kuryr is being taken off the node: containers go, none comes.
+    leaving: bool,
     attachment_turns: Turns<AttachmentId>,
     port_turns: Turns<String>,
 }
@@ -70,9 +72,25 @@ impl Node {
             metrics: Metrics::new(),
             running: Running::default(),
             installation: install::Trouble::default(),
+            leaving: false,
             attachment_turns: Turns::new(),
             port_turns: Turns::new(),
         }
+    }
+
+    /// A node whose containers only go.
+    pub(crate) fn leaving(config: Config, client: Client, wiring: Wiring, checkpoints: Checkpoints) -> Self {
+        Self { leaving: true, ..Self::new(config, client, wiring, checkpoints) }
+    }
+
+    fn refuses_newcomers(&self, code: u32) -> Result<(), CniError> {
+        if self.leaving {
+            return Err(CniError::new(
+                code,
+                "Kuryr is being taken off this node (kuryr uninstall); install another network",
+            ));
+        }
+        Ok(())
     }
 
     /// Answers one request of the plugin. `signal` ends a running ADD; everything else runs to its end.
@@ -89,6 +107,7 @@ impl Node {
         }
         match request.command.as_str() {
             "ADD" => {
+                self.refuses_newcomers(code::TRY_LATER)?;
                 let call = self.read(request)?;
                 let added = self.add(&call, signal).await?;
                 Ok(added.result.to_value(call.version()))
@@ -96,7 +115,10 @@ impl Node {
             "DEL" => self.del(&self.read(request)?).await.map(|()| Value::Null),
             "CHECK" => check::check(self, &self.read(request)?).await.map(|()| Value::Null),
             "GC" => gc::gc(self, &request.config).await.map(|()| Value::Null),
-            "STATUS" => status(self).await.map(|()| Value::Null),
+            "STATUS" => {
+                self.refuses_newcomers(code::NOT_AVAILABLE)?;
+                status(self).await.map(|()| Value::Null)
+            }
             other => Err(CniError::new(code::ENVIRONMENT, format!("unknown CNI_COMMAND {other:?}"))),
         }
     }

@@ -2,12 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use http::Method;
 use serde::Deserialize;
 
-use super::{Network, call};
+use super::Network;
 use crate::Error;
-use crate::http::Effect;
 
 impl Network {
     /// Aliases of the extensions that are loaded, for example `trunk`.
@@ -20,8 +18,7 @@ impl Network {
         struct Extension {
             alias: String,
         }
-        let call = call(Method::GET, "/extensions".to_owned(), Effect::Read);
-        let answer: Extensions = self.service.json(call).await?;
+        let answer: Extensions = self.rest.read("/extensions".to_owned()).await?;
         Ok(answer.extensions.into_iter().map(|extension| extension.alias).collect())
     }
 }

@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::json::null_is_default;
-use super::resource::Resource;
 use super::{Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::null_is_default;
 
 /// A floating IP.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -97,26 +97,26 @@ impl Network {
         filters.option("project_id", query.project_id.as_ref());
         query.tags.add_to(&mut filters);
         let any_of = [("id", &query.id), ("port_id", &query.port_id)];
-        self.list(filters, &any_of, &[]).await
+        self.rest.list(filters, &any_of, &[]).await
     }
 
     /// One floating IP.
     pub async fn floating_ip(&self, id: &str) -> Result<FloatingIp, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a floating IP.
     pub async fn create_floating_ip(&self, floating_ip: &NewFloatingIp) -> Result<FloatingIp, Error> {
-        self.create(floating_ip).await
+        self.rest.create(floating_ip).await
     }
 
     /// Lets a floating IP lead to another port, or to none.
     pub async fn set_floating_ip_port(&self, id: &str, port: Option<&str>) -> Result<FloatingIp, Error> {
-        self.update(id, &json!({ "port_id": port }), None).await
+        self.rest.update(id, &json!({ "port_id": port }), None).await
     }
 
     /// Deletes a floating IP.
     pub async fn delete_floating_ip(&self, id: &str) -> Result<(), Error> {
-        self.remove::<FloatingIp>(id).await
+        self.rest.remove::<FloatingIp>(id).await
     }
 }

@@ -3,11 +3,11 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::json::null_is_default;
-use super::resource::Resource;
 use super::{Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::null_is_default;
 
 /// A network.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -123,21 +123,21 @@ impl Network {
         filters.option("router:external", query.external.map(|yes| yes.to_string()));
         query.tags.add_to(&mut filters);
         let any_of = [("id", &query.id), ("name", &query.name)];
-        self.list(filters, &any_of, query.fields).await
+        self.rest.list(filters, &any_of, query.fields).await
     }
 
     /// One network.
     pub async fn network(&self, id: &str) -> Result<NetworkDetails, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a network.
     pub async fn create_network(&self, network: &NewNetwork) -> Result<NetworkDetails, Error> {
-        self.create(network).await
+        self.rest.create(network).await
     }
 
     /// Deletes a network with its subnets. `Conflict` while it has ports.
     pub async fn delete_network(&self, id: &str) -> Result<(), Error> {
-        self.remove::<NetworkDetails>(id).await
+        self.rest.remove::<NetworkDetails>(id).await
     }
 }

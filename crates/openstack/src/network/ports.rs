@@ -5,11 +5,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::json::null_is_default;
-use super::resource::Resource;
 use super::{Network, SubPort, TagFilter, Taggable};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::null_is_default;
 
 /// A port.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -346,20 +346,20 @@ impl Network {
         }
         query.tags.add_to(&mut filters);
         let any_of = [("id", &query.id), ("device_id", &query.device_id)];
-        self.list(filters, &any_of, query.fields).await
+        self.rest.list(filters, &any_of, query.fields).await
     }
 
     /// One port.
     pub async fn port(&self, id: &str) -> Result<Port, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates one port.
     pub async fn create_port(&self, port: &NewPort) -> Result<Port, Error> {
         if self.takes_tags(std::slice::from_ref(port)).await? {
-            return self.create(port).await;
+            return self.rest.create(port).await;
         }
-        let created = self.create(&port.without_tags()).await?;
+        let created = self.rest.create(&port.without_tags()).await?;
         self.tag(created, &port.tags).await
     }
 
@@ -370,10 +370,10 @@ impl Network {
     /// more ports than the subnet has room for.
     pub async fn create_ports(&self, ports: &[NewPort]) -> Result<Vec<Port>, Error> {
         if self.takes_tags(ports).await? {
-            return self.create_many(ports).await;
+            return self.rest.create_many(ports).await;
         }
         let bare: Vec<_> = ports.iter().map(NewPort::without_tags).collect();
-        let created = self.create_many(&bare).await?;
+        let created = self.rest.create_many(&bare).await?;
         let tagging = created.into_iter().zip(ports).map(|(created, port)| self.tag(created, &port.tags));
         // All of them, also when one fails.
         futures::future::join_all(tagging).await.into_iter().collect()
@@ -402,11 +402,11 @@ impl Network {
 
     /// Changes a port.
     pub async fn update_port(&self, id: &str, update: &PortUpdate) -> Result<Port, Error> {
-        self.update(id, update, update.if_revision).await
+        self.rest.update(id, update, update.if_revision).await
     }
 
     /// Deletes a port. `NotFound` if there is none.
     pub async fn delete_port(&self, id: &str) -> Result<(), Error> {
-        self.remove::<Port>(id).await
+        self.rest.remove::<Port>(id).await
     }
 }

@@ -2,10 +2,12 @@
 
 use http::Method;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json};
 
-use super::{Network, as_json, call, with_body};
+use super::Network;
 use crate::http::Effect;
 use crate::query::Query;
+use crate::rest::as_json;
 use crate::{Error, ErrorKind};
 
 /// What a project may have, and has (extension `quota_details`).
@@ -82,23 +84,18 @@ impl Network {
         struct Body {
             quota: Quota,
         }
-        let call = call(Method::GET, format!("{}/details.json", path(project_id)?), Effect::Read);
-        Ok(self.service.json::<Body>(call).await?.quota)
+        Ok(self.rest.read::<Body>(format!("{}/details.json", path(project_id)?)).await?.quota)
     }
 
     /// Sets what a project may have. For administrators.
     pub async fn set_quota(&self, project_id: &str, limits: &QuotaLimits) -> Result<(), Error> {
-        let call = call(Method::PUT, path(project_id)?, Effect::Idempotent);
-        let body = serde_json::json!({"quota": as_json(limits)?});
-        self.service.call(with_body(call, &body)).await?;
-        Ok(())
+        let body = json!({ "quota": as_json(limits)? });
+        self.rest.order(Method::PUT, path(project_id)?, Effect::Idempotent, &body).await
     }
 
     /// Gives a project the default limits again. For administrators.
     pub async fn reset_quota(&self, project_id: &str) -> Result<(), Error> {
-        let call = call(Method::DELETE, path(project_id)?, Effect::Idempotent);
-        self.service.call(call).await?;
-        Ok(())
+        self.rest.order(Method::DELETE, path(project_id)?, Effect::Idempotent, &Value::Null).await
     }
 }
 

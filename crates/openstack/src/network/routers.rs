@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::json::null_is_default;
-use super::resource::Resource;
 use super::{FixedIp, HostRoute, Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::null_is_default;
 
 /// A router.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -107,38 +107,38 @@ impl Network {
         filters.option("project_id", query.project_id.as_ref());
         filters.option("name", query.name.as_ref());
         query.tags.add_to(&mut filters);
-        self.list(filters, &[("id", &query.id)], &[]).await
+        self.rest.list(filters, &[("id", &query.id)], &[]).await
     }
 
     /// One router.
     pub async fn router(&self, id: &str) -> Result<Router, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a router.
     pub async fn create_router(&self, router: &NewRouter) -> Result<Router, Error> {
-        self.create(router).await
+        self.rest.create(router).await
     }
 
     /// Gives a router another way out of the cloud, or none.
     pub async fn set_router_gateway(&self, id: &str, gateway: Option<&ExternalGateway>) -> Result<Router, Error> {
-        self.update(id, &json!({ "external_gateway_info": gateway }), None).await
+        self.rest.update(id, &json!({ "external_gateway_info": gateway }), None).await
     }
 
     /// Deletes a router. `Conflict` while it has interfaces.
     pub async fn delete_router(&self, id: &str) -> Result<(), Error> {
-        self.remove::<Router>(id).await
+        self.rest.remove::<Router>(id).await
     }
 
     /// Puts a router on a subnet, with the subnet's gateway address. `BadRequest` if it is there already.
     pub async fn add_router_interface(&self, router: &str, subnet: &str) -> Result<RouterInterface, Error> {
         let body = json!({ "subnet_id": subnet });
-        self.act::<Router, _>(router, "add_router_interface", body).await
+        self.rest.act::<Router, _>(router, "add_router_interface", body).await
     }
 
     /// Takes a router off a subnet. `NotFound` if it is not there.
     pub async fn remove_router_interface(&self, router: &str, subnet: &str) -> Result<RouterInterface, Error> {
         let body = json!({ "subnet_id": subnet });
-        self.act::<Router, _>(router, "remove_router_interface", body).await
+        self.rest.act::<Router, _>(router, "remove_router_interface", body).await
     }
 }

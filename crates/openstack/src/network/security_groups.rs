@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::json::{null_is_default, prefix};
-use super::resource::Resource;
 use super::{Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::{null_is_default, prefix};
 
 /// A security group.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -217,27 +217,27 @@ impl Network {
         filters.option("description", query.description.as_ref());
         query.tags.add_to(&mut filters);
         let any_of = [("id", &query.id), ("name", &query.name)];
-        self.list(filters, &any_of, query.fields).await
+        self.rest.list(filters, &any_of, query.fields).await
     }
 
     /// One group with its rules.
     pub async fn security_group(&self, id: &str) -> Result<SecurityGroup, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a group.
     pub async fn create_security_group(&self, group: &NewSecurityGroup) -> Result<SecurityGroup, Error> {
-        self.create(group).await
+        self.rest.create(group).await
     }
 
     /// Changes a group's name or description.
     pub async fn update_security_group(&self, id: &str, update: &SecurityGroupUpdate) -> Result<SecurityGroup, Error> {
-        self.update(id, update, update.if_revision).await
+        self.rest.update(id, update, update.if_revision).await
     }
 
     /// Deletes a group with its rules. `Conflict` while a port has it.
     pub async fn delete_security_group(&self, id: &str) -> Result<(), Error> {
-        self.remove::<SecurityGroup>(id).await
+        self.rest.remove::<SecurityGroup>(id).await
     }
 
     /// The rules that match.
@@ -249,12 +249,12 @@ impl Network {
         filters.option("project_id", query.project_id.as_ref());
         filters.option("description", query.description.as_ref());
         let any_of = [("id", &query.id), ("security_group_id", &query.security_group_id)];
-        self.list(filters, &any_of, &[]).await
+        self.rest.list(filters, &any_of, &[]).await
     }
 
     /// Creates one rule. `Conflict` if the group has an equal one, see [`existing_rule`](Error::existing_rule).
     pub async fn create_security_group_rule(&self, rule: &NewSecurityGroupRule) -> Result<SecurityGroupRule, Error> {
-        self.create(rule).await
+        self.rest.create(rule).await
     }
 
     /// Creates rules of one group in one request: all of them or none.
@@ -262,12 +262,12 @@ impl Network {
         &self,
         rules: &[NewSecurityGroupRule],
     ) -> Result<Vec<SecurityGroupRule>, Error> {
-        self.create_many(rules).await
+        self.rest.create_many(rules).await
     }
 
     /// Deletes a rule.
     pub async fn delete_security_group_rule(&self, id: &str) -> Result<(), Error> {
-        self.remove::<SecurityGroupRule>(id).await
+        self.rest.remove::<SecurityGroupRule>(id).await
     }
 }
 

@@ -3,11 +3,11 @@
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::json::null_is_default;
-use super::resource::Resource;
 use super::{Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::null_is_default;
 
 /// A subnet pool.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -122,21 +122,21 @@ impl Network {
         filters.option("project_id", query.project_id.as_ref());
         filters.option("name", query.name.as_ref());
         query.tags.add_to(&mut filters);
-        self.list(filters, &[("id", &query.id)], query.fields).await
+        self.rest.list(filters, &[("id", &query.id)], query.fields).await
     }
 
     /// One subnet pool.
     pub async fn subnet_pool(&self, id: &str) -> Result<SubnetPool, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a subnet pool.
     pub async fn create_subnet_pool(&self, pool: &NewSubnetPool) -> Result<SubnetPool, Error> {
-        self.create(pool).await
+        self.rest.create(pool).await
     }
 
     /// Deletes a subnet pool. `Conflict` while subnets of it exist.
     pub async fn delete_subnet_pool(&self, id: &str) -> Result<(), Error> {
-        self.remove::<SubnetPool>(id).await
+        self.rest.remove::<SubnetPool>(id).await
     }
 }

@@ -6,11 +6,11 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::json::{null_is_default, prefix};
-use super::resource::Resource;
 use super::{Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::{null_is_default, prefix};
 
 /// A subnet.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -159,21 +159,21 @@ impl Network {
         filters.option("project_id", query.project_id.as_ref());
         filters.option("name", query.name.as_ref());
         query.tags.add_to(&mut filters);
-        self.list(filters, &[("id", &query.id)], query.fields).await
+        self.rest.list(filters, &[("id", &query.id)], query.fields).await
     }
 
     /// One subnet.
     pub async fn subnet(&self, id: &str) -> Result<Subnet, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a subnet.
     pub async fn create_subnet(&self, subnet: &NewSubnet) -> Result<Subnet, Error> {
-        self.create(subnet).await
+        self.rest.create(subnet).await
     }
 
     /// Deletes a subnet. `Conflict` while ports have addresses of it.
     pub async fn delete_subnet(&self, id: &str) -> Result<(), Error> {
-        self.remove::<Subnet>(id).await
+        self.rest.remove::<Subnet>(id).await
     }
 }

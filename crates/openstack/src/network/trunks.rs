@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::json::null_is_default;
-use super::resource::Resource;
 use super::{Network, TagFilter};
 use crate::Error;
 use crate::query::Query;
+use crate::rest::Resource;
+use crate::rest::json::null_is_default;
 
 /// A trunk.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -112,33 +112,33 @@ impl Network {
         filters.option("name", query.name.as_ref());
         query.tags.add_to(&mut filters);
         let any_of = [("id", &query.id), ("port_id", &query.port_id)];
-        self.list(filters, &any_of, &[]).await
+        self.rest.list(filters, &any_of, &[]).await
     }
 
     /// One trunk.
     pub async fn trunk(&self, id: &str) -> Result<Trunk, Error> {
-        self.show(id).await
+        self.rest.show(id).await
     }
 
     /// Creates a trunk.
     pub async fn create_trunk(&self, trunk: &NewTrunk) -> Result<Trunk, Error> {
-        self.create(trunk).await
+        self.rest.create(trunk).await
     }
 
     /// Deletes a trunk. Its subports stay as ports. `Conflict` while its parent is bound.
     pub async fn delete_trunk(&self, id: &str) -> Result<(), Error> {
-        self.remove::<Trunk>(id).await
+        self.rest.remove::<Trunk>(id).await
     }
 
     /// Puts ports into a trunk: all or none. `Conflict` if a VLAN or port is in use.
     pub async fn add_subports(&self, trunk: &str, subports: &[SubPort]) -> Result<Trunk, Error> {
         let body = json!({ "sub_ports": subports });
-        self.act::<Trunk, _>(trunk, "add_subports", body).await
+        self.rest.act::<Trunk, _>(trunk, "add_subports", body).await
     }
 
     /// Takes ports out of a trunk: all or none. `NotFound` if one is not in it.
     pub async fn remove_subports(&self, trunk: &str, ports: &[String]) -> Result<Trunk, Error> {
         let ports: Vec<_> = ports.iter().map(|port| json!({ "port_id": port })).collect();
-        self.act::<Trunk, _>(trunk, "remove_subports", json!({ "sub_ports": ports })).await
+        self.rest.act::<Trunk, _>(trunk, "remove_subports", json!({ "sub_ports": ports })).await
     }
 }

@@ -3,14 +3,19 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use futures::FutureExt;
+use kuryr_openstack::load_balancing::{LoadBalancer, LoadBalancerQuery, ProvisioningStatus};
 use kuryr_openstack::network::*;
-use kuryr_openstack::{Cloud, CloudSettings, Error, ErrorKind, Transport, TransportError};
+use kuryr_openstack::{Cloud, CloudSettings, Error, ErrorKind, LoadBalancing, Transport, TransportError};
 use serde_json::json;
 use tower::ServiceExt;
 
 use crate::raw;
+
+/// A provider on a machine with much to do takes seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who speaks to the cloud.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +156,35 @@ impl Bench {
         self.cloud.network()
     }
 
+    /// Octavia, as the operator.
+    pub(crate) fn octavia(&self) -> &LoadBalancing {
+        self.cloud.load_balancing()
+    }
+
+    /// A load balancer once its provider is done with it.
+    pub(crate) async fn settled(&self, id: &str) -> LoadBalancer {
+        let look = async || self.octavia().load_balancer(id).await.expect("the load balancer");
+        self.until("its provider is done", async || !look().await.provisioning_status.is_pending()).await;
+        let found = look().await;
+        assert_eq!(found.provisioning_status, ProvisioningStatus::Active, "{found:?}");
+        found
+    }
+
+    /// Until a load balancer is gone.
+    pub(crate) async fn gone(&self, id: &str) {
+        let gone = |error: Error| error.kind() == ErrorKind::NotFound;
+        self.until("it is gone", async || self.octavia().load_balancer(id).await.is_err_and(gone)).await;
+    }
+
+    /// Asks until something holds: there is nothing a cloud could wake us with.
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFn() -> bool) {
+        let begun = std::time::Instant::now();
+        while !holds().await {
+            assert!(begun.elapsed() < PATIENCE, "not within {} s: {what}", PATIENCE.as_secs());
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// A host ports can be bound to.
     pub(crate) fn host(&self) -> String {
         std::env::var("KURYR_CONTRACT_HOST").unwrap_or_else(|_| "h1".to_owned())
@@ -207,6 +241,13 @@ pub(crate) async fn on_a_bench(case: impl AsyncFnOnce(&Bench)) {
 impl Bench {
     /// Deletes whatever carries the case's name, users before what they use.
     async fn tidy(&self) {
+        let tagged = LoadBalancerQuery { tags: TagFilter::all([&self.name]), ..Default::default() };
+        for balancer in listed(self.octavia().list_load_balancers(&tagged)).await {
+            let idle = async || !matches!(self.octavia().load_balancer(&balancer.id).await, Ok(found) if found.provisioning_status.is_pending());
+            self.until("its provider is done", idle).await;
+            gone(self.octavia().delete_load_balancer(&balancer.id)).await;
+            self.gone(&balancer.id).await;
+        }
         let neutron = self.neutron();
         let name = Some(self.name.clone());
         let names = Some(vec![self.name.clone()]);

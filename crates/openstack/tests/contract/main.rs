@@ -18,6 +18,8 @@
 mod bench;
 mod identity;
 mod limits;
+mod listeners;
+mod load_balancers;
 mod networks;
 mod port_lists;
 mod ports;

@@ -11,7 +11,7 @@ pub(super) use leaders::frozen;
 pub(super) use node::repaired;
 pub(super) use rights::own_node_only;
 pub(super) use rolling::rolled;
-pub(super) use ways::{by_helm, by_install, by_kustomize, by_manifests};
+pub(super) use ways::{by_helm, by_install, by_kustomize, by_manifests, by_operator};
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -43,6 +43,7 @@ pub(super) fn prepare(world: &World) -> Result<()> {
         "delete",
         "customresourcedefinition",
         "kuryrports.openstack.org",
+        "kuryrs.openstack.org",
         "--ignore-not-found",
         "--wait",
     ])?;
@@ -61,8 +62,11 @@ pub(super) fn prepare(world: &World) -> Result<()> {
 /// # Errors
 /// When it cannot be.
 pub(super) fn clear(world: &World) -> Result<()> {
+    if world.kubectl(&["get", "customresourcedefinition", "-o", "name"])?.contains("kuryrs.openstack.org") {
+        ways::take_operator_out(world)?;
+    }
     let there = world.kubectl(&["get", "deployments,daemonsets", "-n", NAMESPACE, "-l", LABEL, "-o", "name"])?;
-    if there.trim().is_empty() { Ok(()) } else { uninstall(world).map(drop) }
+    if there.trim().is_empty() { Ok(()) } else { uninstall(world) }
 }
 
 /// Until containerd has noticed that there is no network.
@@ -79,11 +83,24 @@ fn ready_nodes(world: &World) -> Result<Vec<String>> {
     Ok(nodes.map(|node| text(&node["metadata"]["name"]).to_owned()).collect())
 }
 
-/// Installs, waits for the nodes, starts ten pods and looks at everything; then uninstalls and looks whether anything is left.
+/// [`life`], ended by `kuryr uninstall`.
 ///
 /// # Errors
 /// When something is not as promised.
 fn whole_life(world: &World, check: &str, install: impl FnOnce() -> Result<()>) -> Result<String> {
+    life(world, check, install, || kuryr(world, &["uninstall", "--yes"]).map(drop))
+}
+
+/// Installs, waits for the nodes, starts ten pods and looks at everything; then uninstalls and looks whether anything is left.
+///
+/// # Errors
+/// When something is not as promised.
+fn life(
+    world: &World,
+    check: &str,
+    install: impl FnOnce() -> Result<()>,
+    uninstall: impl FnOnce() -> Result<()>,
+) -> Result<String> {
     ensure!(ready_nodes(world)?.is_empty(), "a node is Ready before there is a network");
     let begun = Instant::now();
     install()?;
@@ -95,7 +112,10 @@ fn whole_life(world: &World, check: &str, install: impl FnOnce() -> Result<()>) 
     ensure!(ports == 10, "{ports} ports for 10 pods");
     let security = security::as_promised(world)?;
     world.delete(check)?;
-    let gone = uninstall(world)?;
+    let begun = Instant::now();
+    uninstall()?;
+    let gone = begun.elapsed().as_secs_f64();
+    nothing_left(world)?;
     Ok(format!("nodes Ready after {took:.1} s, 10 pods with ports ping; {security}; gone after {gone:.1} s"))
 }
 
@@ -114,19 +134,21 @@ fn why_not(world: &World) -> String {
     format!("{}\n{}", pods.trim(), logs.trim())
 }
 
-/// `kuryr uninstall`, and our own look for what it may have left; seconds.
-fn uninstall(world: &World) -> Result<f64> {
-    let begun = Instant::now();
+/// `kuryr uninstall`, and our own look for what it may have left.
+fn uninstall(world: &World) -> Result<()> {
     kuryr(world, &["uninstall", "--yes"])?;
-    let took = begun.elapsed().as_secs_f64();
+    nothing_left(world)
+}
+
+/// Whether nothing of ours is in cluster, cloud and on the nodes.
+fn nothing_left(world: &World) -> Result<()> {
     world_has_none(world)?;
     for node in NODES {
         let left = "find /opt/cni/bin /etc/cni/net.d /run/kuryr /var/lib/kuryr -mindepth 1 2>/dev/null | grep -i kuryr | grep -v kuryr-bed || true";
         let left = world.on_node(node, &["sh", "-c", left])?;
         ensure!(left.trim().is_empty(), "left on {node}: {}", left.trim().replace('\n', ", "));
     }
-    not_ready(world)?;
-    Ok(took)
+    not_ready(world)
 }
 
 /// Whether nothing of ours is in cluster and cloud.

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use super::super::world::{API_ADDRESS, World, succeeded, text};
-use super::{NAMESPACE, kuryr, path, values, whole_life};
+use super::{NAMESPACE, kuryr, life, path, values, whole_life};
 use crate::bed;
 
 /// `kubectl apply` of the plain manifests, its words in capitals replaced, with an application credential.
@@ -74,6 +74,50 @@ pub(in super::super) fn by_install(world: &World) -> Result<String> {
         ensure!(said.contains("OpenStack") && said.contains("created"), "{said}");
         Ok(())
     })
+}
+
+/// The operator, told by a `Kuryr`, of which the deletion uninstalls.
+pub(in super::super) fn by_operator(world: &World) -> Result<String> {
+    let credential = Credential::new(world)?;
+    let cloud = world.state().join("cloud.conf");
+    let text = std::fs::read_to_string(crate::root().join("deploy/kustomize/base/cloud.conf"))?;
+    std::fs::write(&cloud, credential.fill(world, &text)?)?;
+    let kuryr_resource = json!({
+        "apiVersion": "openstack.org/v1", "kind": "Kuryr", "metadata": {"name": "cluster"},
+        "spec": {
+            "cluster": {"name": "bed"},
+            "apiServer": {"host": API_ADDRESS},
+            "cloud": {"existingSecret": "kuryr-cloud"},
+            "network": {
+                "project": world.setting("PROJECT")?,
+                "podSubnets": [world.setting("POD_SUBNET")?],
+                "podSecurityGroups": [world.setting("SECURITY_GROUP")?],
+            },
+        },
+    });
+    let install = || {
+        let secret = ["create", "secret", "generic", "kuryr-cloud", "-n", NAMESPACE, "--from-file"];
+        world.kubectl(&[&secret[..], &[path(&cloud)?]].concat())?;
+        apply(world, &["-f", "-"], &operator(world)?)?;
+        world.kubectl(&["wait", "crd/kuryrs.openstack.org", "--for=condition=Established", "--timeout=30s"])?;
+        apply(world, &["-f", "-"], &kuryr_resource.to_string())?;
+        world.kubectl(&["wait", "kuryr/cluster", "--for=condition=Available", "--timeout=90s"]).map(drop)
+    };
+    let result = life(world, "operator", install, || take_operator_out(world))?;
+    credential.delete(world)?;
+    Ok(result)
+}
+
+/// As docs/installing.md has it: the resource first, then the operator, then what is the user's own.
+pub(super) fn take_operator_out(world: &World) -> Result<()> {
+    world.kubectl(&["delete", "kuryr", "cluster", "--ignore-not-found", "--timeout=120s"])?;
+    world.kubectl_reading(&["delete", "--ignore-not-found", "-f", "-"], &operator(world)?)?;
+    world.kubectl(&["delete", "secret", "kuryr-cloud", "-n", NAMESPACE, "--ignore-not-found"]).map(drop)
+}
+
+/// The operator's own objects, for nodes without kube-proxy.
+fn operator(world: &World) -> Result<String> {
+    kuryr(world, &["operator", "--print", "--api-server", &format!("{API_ADDRESS}:6443")])
 }
 
 fn apply(world: &World, what: &[&str], stdin: &str) -> Result<()> {

@@ -71,7 +71,8 @@ impl Identity {
             url: String::new(),
             endpoints: [ids.hex(), ids.hex(), ids.hex()],
         };
-        let services = vec![service("identity", "keystone"), service("network", "neutron")];
+        let services =
+            vec![service("identity", "keystone"), service("network", "neutron"), service("load-balancer", "octavia")];
         Identity {
             region: "RegionOne".to_owned(),
             projects: BTreeMap::new(),

@@ -58,7 +58,8 @@ pub(crate) fn answer_as(world: &mut World, caller: &Caller, ask: &Ask) -> Result
     within_version(world, caller, &path, ask)
 }
 
-fn caller(world: &World, ask: &Ask) -> Result<Caller, Refusal> {
+/// Who asks, by its token.
+pub(crate) fn caller(world: &World, ask: &Ask) -> Result<Caller, Refusal> {
     let secret = ask.token.as_deref().unwrap_or_default();
     let token = world.identity.holder(secret, world.clock.now()).ok_or_else(Refusal::unauthorized)?;
     let project = token.project.clone().ok_or_else(Refusal::unauthorized)?;

@@ -1,4 +1,4 @@
-//! Neutron's ways of writing values that serde does not expect.
+//! OpenStack's ways of writing values that serde does not expect.
 
 use std::net::IpAddr;
 

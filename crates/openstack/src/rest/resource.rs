@@ -1,4 +1,4 @@
-//! What all Neutron resources have in common: a place, a name for one and a name for many.
+//! What all resources have in common: a place, a name for one and a name for many.
 
 use std::fmt;
 use std::marker::PhantomData;

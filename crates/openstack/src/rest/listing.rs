@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use http::Method;
 
 use super::resource::{Many, Resource};
-use super::{Network, call};
+use super::{Rest, call};
 use crate::http::Effect;
 use crate::query::Query;
 use crate::{Error, ErrorKind};
 
-/// Neutron's web server refuses a request line above 8 KiB; this leaves room for the rest of it.
+/// OpenStack's web servers refuse a request line above 8 KiB; this leaves room for the rest of it.
 const MAX_QUERY: usize = 6000;
 
 /// How often a list is begun again because the last item of a page was deleted before the next page was asked for.
@@ -19,10 +19,21 @@ const MAX_RESTARTS: usize = 5;
 /// Filters with any number of values. `None` does not filter; an empty list matches nothing.
 pub(crate) type AnyOf<'a> = (&'static str, &'a Option<Vec<String>>);
 
-impl Network {
+impl Rest {
     /// All that match `filters` and, of each of `any_of`, one value.
     pub(crate) async fn list<R: Resource>(
         &self,
+        filters: Query,
+        any_of: &[AnyOf<'_>],
+        fields: &[&str],
+    ) -> Result<Vec<R>, Error> {
+        self.list_at(&format!("/{}", R::PATH), filters, any_of, fields).await
+    }
+
+    /// The same in a collection that is not in its kind's usual place: the members of a pool.
+    pub(crate) async fn list_at<R: Resource>(
+        &self,
+        collection: &str,
         filters: Query,
         any_of: &[AnyOf<'_>],
         fields: &[&str],
@@ -33,13 +44,18 @@ impl Network {
         for (name, values) in &lists {
             queries = split(queries, name, values, MAX_QUERY / lists.len());
         }
-        let pages = queries.into_iter().map(|query| self.all_pages(query, fields));
+        let pages = queries.into_iter().map(|query| self.all_pages(collection, query, fields));
         // In order, and all at once as far as the service's slots go.
         let parts: Vec<Vec<R>> = futures::future::try_join_all(pages).await?;
         Ok(parts.into_iter().flatten().collect())
     }
 
-    async fn all_pages<R: Resource>(&self, mut query: Query, fields: &[&str]) -> Result<Vec<R>, Error> {
+    async fn all_pages<R: Resource>(
+        &self,
+        collection: &str,
+        mut query: Query,
+        fields: &[&str],
+    ) -> Result<Vec<R>, Error> {
         if !fields.is_empty() {
             query.each("fields", fields);
             // The marker of the next page.
@@ -55,7 +71,7 @@ impl Network {
         loop {
             let mut page = query.clone();
             page.option("marker", marker.as_ref());
-            let path = format!("/{}{page}", R::PATH);
+            let path = format!("{collection}{page}");
             let page = match self.service.json::<Many<R>>(call(Method::GET, path, Effect::Read)).await {
                 Ok(page) => page,
                 Err(error) if error.kind() == ErrorKind::NotFound && marker.is_some() && restarts < MAX_RESTARTS => {
@@ -68,7 +84,7 @@ impl Network {
                 Err(error) => return Err(error),
             };
             marker = page.items.last().map(|item| item.id().to_owned());
-            // Some Neutrons begin at the first page again when the marker is gone.
+            // Some services begin at the first page again when the marker is gone.
             items.extend(page.items.into_iter().filter(|item| seen.insert(item.id().to_owned())));
             if !page.more || marker.is_none() {
                 return Ok(items);
