@@ -1,7 +1,7 @@
 //! What the commands for people have in common: how they reach the cluster and the cloud, and how they end.
 //!
 //! The cluster is found as kubectl finds it (KUBECONFIG, ~/.kube/config, a pod's service account), unless kuryr.conf names
-//! an `api_root`. The cloud is asked only if there are credentials: kuryr.conf's `[neutron]`, `OS_*` or clouds.yaml.
+//! an `api_root` and this machine has the credentials for it: in the kuryr.conf of pods they are a pod's token. The cloud is asked only if there are credentials: kuryr.conf's `[neutron]`, `OS_*` or clouds.yaml.
 
 use std::future::Future;
 use std::time::Duration;
@@ -55,7 +55,10 @@ impl Target {
     /// A kubeconfig or options that cannot be used.
     pub(crate) async fn kube(&self, conf: &Conf) -> Result<kube::Client> {
         let mut config = if self.context.is_none() && conf.is_said(&kubernetes::api_root) {
-            conf.cluster(&|name| std::env::var(name).ok()).await?
+            match conf.cluster(&|name| std::env::var(name).ok()).await {
+                Err(error) if error.is_of_this_machine() && !kubeconfig::usual().is_empty() => self.inferred().await?,
+                of_conf => of_conf?,
+            }
         } else {
             self.inferred().await?
         };

@@ -131,6 +131,13 @@ fn nothing_is_changed_where_something_is_missing() {
     world.cluster.create(old).unwrap();
     let (code, stdout, _) = world.install(&["--check"]);
     assert!(code == Some(2) && stdout.contains("delete daemonset kuryr-cni-ds --cascade=orphan"), "{stdout}");
+    let old = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "kuryr-controller", "namespace": "kube-system" },
+        "spec": world.get("daemonsets.apps", "kuryr-cni-ds").unwrap()["spec"],
+    });
+    world.cluster.create(old).unwrap();
+    let (code, stdout, _) = world.install(&["--check"]);
+    assert!(code == Some(2) && stdout.contains("delete deployment kuryr-controller --cascade=foreground"), "{stdout}");
     let (code, stdout, _) = world.install(&["--namespace", "net", "--check"]);
     assert!(code == Some(2) && stdout.contains("kubectl create namespace net"), "{stdout}");
     assert!(world.cloud.ports().is_empty() && world.cluster.log().writes() == 0);

@@ -5,7 +5,6 @@ mod manifests;
 mod places;
 mod promises;
 mod sources;
-mod symptoms;
 
 use std::path::PathBuf;
 use std::process::{Command, ExitCode};
@@ -36,7 +35,6 @@ pub(crate) fn all() -> Result<Vec<String>> {
     broken.extend(places::check(&tree, &places::Machine::here()));
     broken.extend(sources::check(&tree));
     broken.extend(promises::check(&tree));
-    broken.extend(symptoms::check(&tree));
     broken.sort();
     Ok(broken)
 }

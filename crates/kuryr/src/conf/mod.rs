@@ -118,7 +118,7 @@ pub(crate) enum ConfError {
 
 impl ConfError {
     /// Whether the file may be right and only this machine is not the one it is for: nobody wrote what is missing.
-    fn is_of_this_machine(&self) -> bool {
+    pub(crate) fn is_of_this_machine(&self) -> bool {
         matches!(self, ConfError::NotHere(_)) || matches!(self, ConfError::Value { place, .. } if place == DEFAULT)
     }
 }

@@ -4,18 +4,18 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use k8s_openapi::api::apps::v1::DaemonSet;
+use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::Value;
 
 use super::finding::Finding;
 use crate::kubeconfig;
 use crate::operator;
-use crate::status::seen::LEGACY_DAEMON_SET;
+use crate::status::seen::{CONTROLLER, LEGACY_DAEMON_SET};
 
 /// Whose fields the applied ones are.
 pub(crate) const MANAGER: &str = "kuryr-install";
@@ -71,7 +71,30 @@ pub(crate) async fn ask(client: &Client, namespace: &str) -> Result<Vec<Finding>
             ),
         ));
     }
+    if let Some((what, cure)) = legacy_controller(client, namespace).await? {
+        findings.push(Finding::missing(what, cure));
+    }
     Ok(findings)
+}
+
+/// What is wrong with a Deployment of kuryr-kubernetes that is there, and the cure. Its controller does not know our Lease, and what an
+/// apply does not name stays in its template: the container leader-elector, a mount over the authorities the image has.
+///
+/// # Errors
+/// What the API server says.
+pub(crate) async fn legacy_controller(client: &Client, namespace: &str) -> Result<Option<(String, String)>> {
+    let found = Api::<Deployment>::namespaced(client.clone(), namespace).get_opt(CONTROLLER).await;
+    let found = found.with_context(|| format!("cannot look for the Deployment {CONTROLLER}"))?;
+    let is_ours = |found: &Deployment| found.labels().get("app.kubernetes.io/name").is_some_and(|name| name == "kuryr");
+    Ok(found.filter(|found| !is_ours(found)).map(|_| {
+        (
+            format!(
+                "the Deployment {CONTROLLER} is of other manifests, like those of kuryr-kubernetes: its controller must have ended before \
+                 ours begins, and its template would not go whole"
+            ),
+            format!("kubectl -n {namespace} delete deployment {CONTROLLER} --cascade=foreground"),
+        )
+    }))
 }
 
 fn of_version(major: &str, minor: &str, whole: &str) -> Finding {

@@ -8,7 +8,7 @@ use crate::conf::options::Reader;
 use crate::conf::{Conf, secrets_on_a_node};
 use crate::install::objects::configuration::kuryr_conf;
 use crate::install::values::Values;
-use crate::install::{openstack, sense};
+use crate::install::{cluster, openstack, sense};
 use crate::status::seen::LEGACY_DAEMON_SET;
 use crate::uninstall::ours::{DAEMON_SETS, DEPLOYMENTS};
 
@@ -44,6 +44,9 @@ pub(super) async fn find(kube: &Client, namespace: &str, values: &Values) -> Res
                  delete daemonset {LEGACY_DAEMON_SET} --cascade=orphan"
             ),
         )));
+    }
+    if let Some((what, cure)) = cluster::legacy_controller(kube, namespace).await? {
+        return Ok(Some(Obstacle::new("LegacyController", format!("{what}; {cure}"))));
     }
     let mut places = DAEMON_SETS.places(kube).await?;
     places.extend(DEPLOYMENTS.places(kube).await?);

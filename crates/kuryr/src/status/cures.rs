@@ -27,7 +27,7 @@ pub(crate) fn cure(reason: &str, namespace: &str) -> Option<String> {
         }
         "PortNotActive" | "WaitingForNode" => {
             return Some(format!(
-                "kubectl -n {namespace} logs -l app=kuryr-cni --field-selector spec.nodeName=NODE; on the node, ovs-vsctl show"
+                "kubectl -n {namespace} get pods -l app=kuryr-cni --field-selector spec.nodeName=NODE, and its log; on the node, ovs-vsctl show"
             ));
         }
         "VifUnreadable" => "kubectl delete kuryrport NAME: Kuryr makes it again",
