@@ -1,0 +1,127 @@
+//! What Octavia should have for a Service. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::facts::{Endpoint, Protocol, ServiceFacts, ServiceType, SliceFacts};
+
+/// What should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Desired {
+    /// No load balancer, and why.
+    Nothing(&'static str),
+    /// A load balancer.
+    Balanced(Balancer),
+}
+
+/// A load balancer, as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Balancer {
+    /// `namespace/name` of the Service.
+    pub(crate) name: String,
+    /// Its address.
+    pub(crate) vip: IpAddr,
+    /// Further addresses: of the other family.
+    pub(crate) more_vips: Vec<IpAddr>,
+    /// What listens, by protocol and port.
+    pub(crate) listeners: BTreeMap<(Protocol, u16), Listener>,
+    /// Addresses that were left out because they are neither pods' nor nodes'.
+    pub(crate) refused: Vec<IpAddr>,
+}
+
+/// A listener with its pool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listener {
+    /// `namespace/name:PROTOCOL:port`, as kuryr-kubernetes names listener and pool.
+    pub(crate) name: String,
+    /// Whom it lets in; everybody if empty.
+    pub(crate) source_ranges: Vec<IpNet>,
+    /// Milliseconds a client, and a member, may be silent; Octavia's defaults if not said.
+    pub(crate) timeouts: (Option<u32>, Option<u32>),
+    /// Seconds a client stays with its member, if it is to.
+    pub(crate) affinity: Option<u32>,
+    /// Members by address and port.
+    pub(crate) members: BTreeMap<(IpAddr, u16), Member>,
+}
+
+/// A member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// `namespace/pod:port`, or the Service's name if there is no pod.
+    pub(crate) name: String,
+    /// Subnet it is reached from.
+    pub(crate) subnet: Option<String>,
+}
+
+/// Where members may be: subnets of pods and nodes, with their prefixes. An address elsewhere may belong to anybody
+/// (CVE-2021-25740).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Ranges(pub(crate) Vec<(String, IpNet)>);
+
+impl Ranges {
+    fn subnet_of(&self, address: IpAddr) -> Option<&str> {
+        self.0.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
+    }
+}
+
+/// Classes of LoadBalancers that are ours.
+const CLASSES: [&str; 2] = ["kuryr", "openstack.org/kuryr"];
+
+/// What should be for this Service, `None` if it is gone.
+pub(crate) fn desired(key: &str, service: Option<&ServiceFacts>, slices: &[SliceFacts], ranges: &Ranges) -> Desired {
+    let Some(service) = service else { return Desired::Nothing("the Service is gone") };
+    if service.leaves {
+        return Desired::Nothing("the Service is being deleted");
+    }
+    match service.kind {
+        ServiceType::ExternalName => return Desired::Nothing("an ExternalName is a name in DNS"),
+        ServiceType::NodePort if service.cluster_ips.is_empty() => return Desired::Nothing("it has no address yet"),
+        _ => {}
+    }
+    if service.headless {
+        return Desired::Nothing("a headless Service has no address");
+    }
+    if key == "default/kubernetes" {
+        return Desired::Nothing("the API server's own Service is not ours unless it is asked for");
+    }
+    let foreign = service.class.as_deref().is_some_and(|class| !CLASSES.contains(&class));
+    let Some((&vip, more)) = service.cluster_ips.split_first() else { return Desired::Nothing("it has no address yet") };
+    let mut refused = Vec::new();
+    let mut listeners = BTreeMap::new();
+    for port in &service.ports {
+        let mut members = BTreeMap::new();
+        for slice in slices {
+            for (_, _, number) in slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol) {
+                for endpoint in taken(slices, slice) {
+                    let Some(subnet) = ranges.subnet_of(endpoint.address) else {
+                        refused.push(endpoint.address);
+                        continue;
+                    };
+                    let owner = endpoint.pod.as_deref().unwrap_or(key);
+                    let member = Member { name: format!("{owner}:{number}"), subnet: Some(subnet.to_owned()) };
+                    members.insert((endpoint.address, *number), member);
+                }
+            }
+        }
+        let listener = Listener {
+            name: format!("{key}:{}:{}", port.protocol.as_str(), port.port),
+            // Of a LoadBalancer that is somebody else's, the address in the cluster stays ours.
+            source_ranges: if foreign { Vec::new() } else { service.source_ranges.clone() },
+            timeouts: service.timeouts,
+            affinity: service.affinity,
+            members,
+        };
+        listeners.insert((port.protocol, port.port), listener);
+    }
+    refused.sort_unstable();
+    refused.dedup();
+    Desired::Balanced(Balancer { name: key.to_owned(), vip, more_vips: more.to_vec(), listeners, refused })
+}
+
+/// Those that are ready; if nobody is in any slice, those that end and still answer.
+fn taken<'a>(all: &[SliceFacts], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
+    let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready && !endpoint.ending);
+    slice.endpoints.iter().filter(move |endpoint| if any { endpoint.ready && !endpoint.ending } else { endpoint.ending })
+}

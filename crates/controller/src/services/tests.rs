@@ -1,0 +1,283 @@
+//! Services on a model of Octavia that does at once what it is told: which calls, how many, and where they end.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kuryr_openstack::load_balancing as octavia;
+use kuryr_openstack::load_balancing::{LbAlgorithm, ListenerProtocol, ProvisioningStatus};
+use serde_json::{Value, json};
+
+use super::desired::{Balancer, Desired, Ranges, desired};
+use super::facts::{Protocol, ServiceFacts, SliceFacts};
+use super::plan::{Call, Next, Observed, Way, next};
+
+fn service(more: Value) -> ServiceFacts {
+    let mut service = json!({
+        "metadata": { "name": "web", "namespace": "default", "uid": "u" },
+        "spec": { "type": "ClusterIP", "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"],
+            "ports": [{ "name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP" }] },
+    });
+    if let (Some(spec), Some(more)) = (service["spec"].as_object_mut(), more.as_object()) {
+        spec.extend(more.clone());
+    }
+    let service: Service = serde_json::from_value(service).unwrap();
+    let (facts, wrong) = ServiceFacts::read(&service);
+    assert_eq!(wrong, [] as [String; 0]);
+    facts
+}
+
+/// A slice of ready pods, `10.20.0.<host>`, with these ports.
+fn slice(hosts: std::ops::Range<u8>, ports: &Value) -> SliceFacts {
+    let endpoints: Vec<Value> = hosts
+        .map(|host| {
+            json!({
+                "addresses": [format!("10.20.0.{host}")], "conditions": { "ready": true },
+                "targetRef": { "kind": "Pod", "name": format!("pod-{host}"), "namespace": "default" },
+            })
+        })
+        .collect();
+    let slice = json!({ "metadata": { "namespace": "default" }, "addressType": "IPv4", "endpoints": endpoints, "ports": ports });
+    SliceFacts::read(&serde_json::from_value::<EndpointSlice>(slice).unwrap())
+}
+
+fn http() -> Value {
+    json!([{ "name": "http", "port": 8080, "protocol": "TCP" }])
+}
+
+fn ranges() -> Ranges {
+    Ranges(vec![("pods".to_owned(), "10.20.0.0/16".parse().unwrap())])
+}
+
+fn ovn() -> Way {
+    Way { provider: Some("ovn".to_owned()), algorithm: LbAlgorithm::SourceIpPort, in_one: false, source_ranges: false }
+}
+
+fn balanced(desired: &Desired) -> &Balancer {
+    match desired {
+        Desired::Balanced(balancer) => balancer,
+        Desired::Nothing(why) => panic!("nothing: {why}"),
+    }
+}
+
+/// Does at once what it is told.
+#[derive(Default)]
+struct Model {
+    there: Observed,
+    calls: Vec<Call>,
+}
+
+impl Model {
+    fn settle(&mut self, wanted: &Desired) -> &'static str {
+        for _ in 0..1000 {
+            match next(wanted, &self.there, &ovn()) {
+                Next::Settled(why) => return why,
+                Next::Await(id) => panic!("the model never waits: {id}"),
+                Next::Do(call, _) => {
+                    self.obey(&call, wanted);
+                    self.calls.push(call);
+                }
+            }
+        }
+        panic!("no end: {:?}", &self.calls[..20]);
+    }
+
+    fn calls_for(&mut self, wanted: &Desired) -> usize {
+        let before = self.calls.len();
+        self.settle(wanted);
+        self.calls.len() - before
+    }
+
+    fn obey(&mut self, call: &Call, wanted: &Desired) {
+        let id = format!("{}", self.calls.len());
+        let there = &mut self.there;
+        let active = ProvisioningStatus::Active;
+        match call {
+            Call::CreateBalancer => {
+                let wanted = balanced(wanted);
+                there.balancer = Some(octavia::LoadBalancer {
+                    id,
+                    provisioning_status: active,
+                    vip_address: Some(wanted.vip),
+                    provider: "ovn".to_owned(),
+                    ..octavia::LoadBalancer::default()
+                });
+            }
+            Call::DeleteBalancer(_) | Call::FailOver(_) => *there = Observed::default(),
+            Call::CreateListener((protocol, port)) => {
+                let protocol = match protocol {
+                    Protocol::Tcp => ListenerProtocol::Tcp,
+                    Protocol::Udp => ListenerProtocol::Udp,
+                    Protocol::Sctp => ListenerProtocol::Sctp,
+                };
+                let listener = octavia::Listener {
+                    id,
+                    provisioning_status: active,
+                    protocol,
+                    protocol_port: *port,
+                    ..octavia::Listener::default()
+                };
+                there.listeners.push(listener);
+            }
+            Call::UpdateListener(id, place) => {
+                let (client, member) = balanced(wanted).listeners[place].timeouts;
+                for listener in there.listeners.iter_mut().filter(|listener| listener.id == *id) {
+                    (listener.timeout_client_data, listener.timeout_member_data) = (client, member);
+                }
+            }
+            Call::DeleteListener(id) => there.listeners.retain(|listener| listener.id != *id),
+            Call::CreatePool(listener, place) => {
+                let affinity = balanced(wanted).listeners[place].affinity;
+                let pool = octavia::Pool {
+                    id: id.clone(),
+                    provisioning_status: active,
+                    lb_algorithm: LbAlgorithm::SourceIpPort,
+                    session_persistence: affinity.map(|_| source_ip()),
+                    ..octavia::Pool::default()
+                };
+                there.pools.push(pool);
+                for found in there.listeners.iter_mut().filter(|found| found.id == *listener) {
+                    found.default_pool_id = Some(id.clone());
+                }
+            }
+            Call::UpdatePool(id, place) => {
+                let affinity = balanced(wanted).listeners[place].affinity;
+                for pool in there.pools.iter_mut().filter(|pool| pool.id == *id) {
+                    pool.session_persistence = affinity.map(|_| source_ip());
+                }
+            }
+            Call::DeletePool(id) => {
+                there.pools.retain(|pool| pool.id != *id);
+                there.members.remove(id);
+                for found in &mut there.listeners {
+                    found.default_pool_id = found.default_pool_id.take().filter(|pool| pool != id);
+                }
+            }
+            Call::SetMembers(pool, place) => {
+                let members = balanced(wanted).listeners[place].members.keys();
+                let members = members.map(|(address, port)| octavia::Member {
+                    address: Some(*address),
+                    protocol_port: *port,
+                    provisioning_status: active,
+                    ..octavia::Member::default()
+                });
+                there.members.insert(pool.clone(), members.collect());
+            }
+        }
+    }
+}
+
+fn source_ip() -> octavia::SessionPersistence {
+    octavia::SessionPersistence {
+        kind: octavia::Persistence::SourceIp,
+        cookie_name: None,
+        persistence_timeout: None,
+        persistence_granularity: None,
+    }
+}
+
+#[test]
+fn three_ports_with_fifty_endpoints_are_ten_calls_and_one_endpoint_more_is_one_for_each_pool() {
+    let ports: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": n, "protocol": "TCP" })).collect();
+    let targets: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": 8000 + n, "protocol": "TCP" })).collect();
+    let service = service(json!({ "ports": ports }));
+    let of = |hosts| desired("default/web", Some(&service), &[slice(hosts, &json!(targets))], &ranges());
+    let mut model = Model::default();
+    assert_eq!(model.calls_for(&of(1..51)), 10);
+    assert_eq!(model.calls_for(&of(1..51)), 0);
+    assert_eq!(model.calls_for(&of(1..52)), 3);
+    assert_eq!(model.calls_for(&of(1..1)), 3, "no endpoint is a state like others");
+    assert_eq!(model.calls_for(&desired("default/web", None, &[], &ranges())), 1);
+    assert_eq!(model.there, Observed::default());
+}
+
+#[test]
+fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
+    let both = |first: u16| {
+        let ports = json!([{ "name": "a", "port": first, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
+        let targets = json!([{ "name": "a", "port": 8080, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
+        desired("default/web", Some(&service(json!({ "ports": ports }))), &[slice(1..3, &targets)], &ranges())
+    };
+    let mut model = Model::default();
+    model.settle(&both(80));
+    let before: BTreeMap<u16, String> =
+        model.there.listeners.iter().map(|listener| (listener.protocol_port, listener.id.clone())).collect();
+    assert_eq!(model.calls_for(&both(81)), 5, "pool and listener go, listener, pool and members come");
+    let after: BTreeMap<u16, String> =
+        model.there.listeners.iter().map(|listener| (listener.protocol_port, listener.id.clone())).collect();
+    assert_eq!((before.get(&53), after.len()), (after.get(&53), 2));
+}
+
+#[test]
+fn unnamed_ports_and_several_slices_are_one_pool() {
+    let service = service(json!({ "ports": [{ "port": 80, "protocol": "TCP" }] }));
+    let unnamed = |port: u16| json!([{ "port": port, "protocol": "TCP" }]);
+    let wanted = desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &ranges());
+    let members: Vec<String> =
+        balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.values().map(|member| member.name.clone()).collect();
+    assert_eq!(members, ["default/pod-1:8080", "default/pod-2:8080", "default/pod-3:9090"]);
+}
+
+#[test]
+fn addresses_outside_of_pods_and_nodes_are_refused_and_told() {
+    let ranges = Ranges(vec![("pods".to_owned(), "10.20.0.0/30".parse().unwrap())]);
+    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..6, &http())], &ranges);
+    let balancer = balanced(&wanted);
+    assert_eq!(balancer.listeners[&(Protocol::Tcp, 80)].members.len(), 3);
+    assert_eq!(balancer.refused.len(), 2);
+}
+
+#[test]
+fn pods_that_end_are_taken_only_if_nobody_else_is_ready() {
+    let mut ending = slice(1..3, &http());
+    ending.endpoints.iter_mut().for_each(|endpoint| (endpoint.ready, endpoint.ending) = (false, true));
+    let count = |slices: &[SliceFacts]| {
+        let wanted = desired("default/web", Some(&service(json!({}))), slices, &ranges());
+        balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.len()
+    };
+    assert_eq!(count(&[ending.clone(), slice(7..8, &http())]), 1);
+    assert_eq!(count(&[ending]), 2);
+}
+
+#[test]
+fn who_needs_no_load_balancer_gets_none_and_loses_what_there_is() {
+    let mut model = Model::default();
+    model.settle(&desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges()));
+    for more in [
+        json!({ "clusterIP": "None", "clusterIPs": ["None"] }),
+        json!({ "type": "ExternalName", "clusterIP": null, "clusterIPs": null, "externalName": "example.org" }),
+    ] {
+        let wanted = desired("default/web", Some(&service(more)), &[], &ranges());
+        assert!(matches!(wanted, Desired::Nothing(_)));
+        model.settle(&wanted);
+        assert_eq!(model.there.balancer, None);
+    }
+}
+
+#[test]
+fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
+    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges());
+    let mut model = Model::default();
+    model.settle(&wanted);
+    for members in model.there.members.values_mut() {
+        members[0].provisioning_status = ProvisioningStatus::Error;
+    }
+    assert_eq!(model.calls_for(&wanted), 1);
+    model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::Error;
+    assert_eq!(model.calls_for(&wanted), 5);
+    model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::PendingUpdate;
+    assert!(matches!(next(&wanted, &model.there, &ovn()), Next::Await(_)));
+}
+
+#[test]
+fn what_was_altered_is_put_back() {
+    let affine = service(json!({ "sessionAffinity": "ClientIP" }));
+    let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &ranges());
+    let mut model = Model::default();
+    model.settle(&wanted);
+    model.there.pools[0].session_persistence = None;
+    assert_eq!(model.calls_for(&wanted), 1);
+    assert!(matches!(model.calls.last(), Some(Call::UpdatePool(..))));
+    model.there.balancer.as_mut().unwrap().provider = "amphora".to_owned();
+    assert_eq!(model.calls_for(&wanted), 5, "another provider is another load balancer");
+}
