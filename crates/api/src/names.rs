@@ -9,6 +9,12 @@ pub const LABEL_NODE_NAME: &str = "kuryr.openstack.org/nodeName";
 /// Finalizer of a KuryrPort: held until its Neutron ports are released.
 pub const KURYRPORT_FINALIZER: &str = "kuryr.openstack.org/kuryrport-finalizer";
 
+/// Finalizer of a KuryrLoadBalancer: held until its load balancer and floating IP are gone.
+pub const KURYRLOADBALANCER_FINALIZER: &str = "kuryr.openstack.org/kuryrloadbalancer-finalizers";
+
+/// Finalizer kuryr-kubernetes put on Services. Never added any more; removed where met.
+pub const LEGACY_SERVICE_FINALIZER: &str = "kuryr.openstack.org/service-finalizer";
+
 /// Finalizer kuryr-kubernetes put on Pods. Never added any more; removed where met.
 pub const LEGACY_POD_FINALIZER: &str = "kuryr.openstack.org/pod-finalizer";
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kuryr_openstack::load_balancing::LbAlgorithm;
+
 use crate::lease::Election;
 
 /// Settings of the controller.
@@ -14,6 +16,8 @@ pub struct Config {
     pub resource_tags: Vec<String>,
     /// Where pods' ports go.
     pub placement: Placement,
+    /// How Services are balanced; `None`: somebody else does that.
+    pub services: Option<Services>,
     /// `[neutron_defaults] ovs_bridge`: the integration bridge where ports do not name one.
     pub ovs_bridge: Option<String>,
     /// `[kubernetes] use_events`: whether to tell users by Kubernetes Events.
@@ -43,12 +47,40 @@ pub struct Placement {
     pub pod_security_groups: Vec<String>,
 }
 
+/// How Services are balanced: `[neutron_defaults]`, `[octavia_defaults]`.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// `[neutron_defaults] service_subnet`: the subnet Services' addresses are in.
+    pub subnet: String,
+    /// `[kubernetes] endpoints_driver_octavia_provider`: who implements load balancers; Octavia's default if not said.
+    pub provider: Option<String>,
+    /// `[octavia_defaults] lb_algorithm`: how members are chosen.
+    pub algorithm: LbAlgorithm,
+    /// `[octavia_defaults] member_mode`: how members are reached.
+    pub member_mode: MemberMode,
+    /// `[pod_vif_nested] worker_nodes_subnets`: subnets of nodes, whose addresses may be members too.
+    pub node_subnets: Vec<String>,
+    /// `[octavia_defaults] timeout_client_data`, `timeout_member_data`: milliseconds of silence; Octavia's defaults if not said.
+    pub timeouts: (Option<u32>, Option<u32>),
+}
+
+/// How members are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MemberMode {
+    /// By way of the VIP's subnet, through routers.
+    #[default]
+    L3,
+    /// In their own subnets.
+    L2,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             cluster: "kubernetes".to_owned(),
             resource_tags: Vec::new(),
             placement: Placement::default(),
+            services: None,
             ovs_bridge: None,
             use_events: true,
             concurrency: 64,

@@ -6,6 +6,7 @@
 //! `reach` (whether the cloud answers), and `lease` (which of several controllers works).
 
 pub mod cache;
+mod condition;
 pub mod config;
 mod events;
 mod lease;
@@ -13,6 +14,7 @@ pub mod metrics;
 mod placement;
 mod pods;
 mod reach;
+mod services;
 pub mod told;
 pub mod trouble;
 pub mod work;
@@ -28,8 +30,9 @@ pub use config::Config;
 pub use lease::{Election, Fence, Guarded, Identity, Refused};
 use lease::{Elector, End};
 use metrics::Metrics;
-use pods::{Pods, Watched};
+use pods::Pods;
 use reach::{PATIENCE, Reach};
+use services::Services;
 
 /// What probes ask. Cheap: never calls a cloud.
 #[derive(Clone, Debug, Default)]
@@ -84,10 +87,13 @@ pub async fn run(
 ) {
     let Connections { kube, cloud, lease, fence } = connections;
     cloud.observe(metrics.observer());
-    let (watched, reach) = (Watched::default(), Arc::new(Reach::default()));
+    let (watched, reach) = (pods::Watched::default(), Arc::new(Reach::default()));
+    // Watched only where somebody is to work with it.
+    let of_services = config.services.as_ref().map(|_| Arc::new(services::Watched::default()));
     let readiness = async {
         while !shutdown.is_cancelled() {
-            health.set(watched.waits_for().or_else(|| reach.reason()));
+            let of_services = of_services.as_ref().and_then(|watched| watched.waits_for());
+            health.set(watched.waits_for().or(of_services).or_else(|| reach.reason()));
             let _ = shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
         }
         health.ready.store(false, Ordering::Relaxed);
@@ -95,14 +101,34 @@ pub async fn run(
     let work = async {
         // Who has not seen everything is no candidate, and who does not reach the cloud lets those who do be first.
         let seen = async {
-            let _ = tokio::join!(tokio::time::timeout(PATIENCE, reach.answered()), watched.synced());
+            let services_synced = async {
+                if let Some(watched) = &of_services {
+                    watched.synced().await;
+                }
+            };
+            let _ = tokio::join!(tokio::time::timeout(PATIENCE, reach.answered()), watched.synced(), services_synced);
         };
         if shutdown.run_until_cancelled(seen).await.is_none() {
             return;
         }
         let term = async |stop: CancellationToken| {
-            let (kube, cloud, config) = (kube.clone(), cloud.clone(), config.clone());
-            Pods::new(kube, cloud, config, Arc::clone(&reach), Arc::clone(&metrics), &watched).work(&stop).await
+            let stop = stop.child_token();
+            let pods = {
+                let (kube, cloud, config) = (kube.clone(), cloud.clone(), config.clone());
+                Pods::new(kube, cloud, config, Arc::clone(&reach), Arc::clone(&metrics), &watched)
+            };
+            let pods = async {
+                let end = pods.work(&stop).await;
+                stop.cancel();
+                end
+            };
+            let services = async {
+                if let (Some(settings), Some(watched)) = (config.services.clone(), of_services.clone()) {
+                    let (kube, cloud, config) = (kube.clone(), cloud.clone(), config.clone());
+                    Services::new(kube, cloud, config, settings, Arc::clone(&metrics), watched).work(&stop).await;
+                }
+            };
+            tokio::join!(pods, services).0
         };
         match config.election.clone() {
             Some(election) => {
@@ -119,5 +145,10 @@ pub async fn run(
         }
     };
     let learn = shutdown.run_until_cancelled(reach.learn(&cloud));
-    tokio::join!(watched.follow(&kube, &config.api_server, &shutdown), work, readiness, learn);
+    let follow_services = async {
+        if let Some(watched) = &of_services {
+            watched.follow(&kube, &config.api_server, &shutdown).await;
+        }
+    };
+    tokio::join!(watched.follow(&kube, &config.api_server, &shutdown), follow_services, work, readiness, learn);
 }

@@ -50,7 +50,7 @@ impl Placement {
     pub async fn of_pod(&self) -> Result<Place, Trouble> {
         let mut subnets = Vec::new();
         for id in &self.settings.pod_subnets {
-            subnets.push(self.subnet(id).await?);
+            subnets.push(self.subnet(id, "[neutron_defaults] pod_subnet").await?);
         }
         let first = subnets.first().ok_or_else(|| {
             Trouble::mistake("SubnetNotConfigured", "set [neutron_defaults] pod_subnet in kuryr.conf to a subnet's id")
@@ -71,7 +71,11 @@ impl Placement {
         })
     }
 
-    async fn subnet(&self, id: &str) -> Result<Arc<Subnet>, Trouble> {
+    /// A subnet that an option names.
+    ///
+    /// # Errors
+    /// When it is missing, or the cloud cannot be asked.
+    pub(crate) async fn subnet(&self, id: &str, option: &str) -> Result<Arc<Subnet>, Trouble> {
         let _turn = match self.subnets.get(id).await {
             Ok(subnet) => return Ok(subnet),
             Err(turn) => turn,
@@ -83,7 +87,7 @@ impl Placement {
                 return trouble;
             }
             let message =
-                format!("subnet {id} does not exist; set [neutron_defaults] pod_subnet in kuryr.conf to one that does");
+                format!("subnet {id} does not exist; set {option} in kuryr.conf to one that does");
             Trouble::mistake("SubnetNotFound", message)
         })?;
         Ok(self.subnets.put(id, subnet))

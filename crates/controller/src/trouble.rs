@@ -66,6 +66,11 @@ impl Trouble {
         Self { class: Class::Transient, ..Self::mistake(reason, message) }
     }
 
+    /// A limit that somebody has to raise, or make room below.
+    pub fn quota(reason: &'static str, message: impl Into<String>) -> Self {
+        Self { class: Class::Quota, ..Self::mistake(reason, message) }
+    }
+
     /// Something that should be impossible.
     pub fn bug(reason: &'static str, message: impl Into<String>) -> Self {
         Self { class: Class::Bug, ..Self::mistake(reason, message) }

@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::Method;
-use kuryr_api::names::{KURYRPORT_FINALIZER, LEGACY_POD_FINALIZER};
+use kuryr_api::names::{KURYRPORT_FINALIZER, LEGACY_POD_FINALIZER, LEGACY_SERVICE_FINALIZER};
+use kuryr_controller::config::{MemberMode, Services};
 use kuryr_fake::faults::Rule;
+use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
 use world::{KURYR_PORTS, NAMESPACE, World};
 
+const KURYR_LOAD_BALANCERS: &str = "kuryrloadbalancers.openstack.org";
 const LONG: Duration = Duration::from_secs(300);
 
 /// A verb for a resource, `get pods`.
@@ -47,9 +50,54 @@ fn ready(name: &'static str, wanted: &'static str) -> impl Fn(&World) -> Result<
     }
 }
 
+fn balanced_in(subnet: String) -> Services {
+    Services {
+        subnet,
+        provider: None,
+        algorithm: LbAlgorithm::RoundRobin,
+        member_mode: MemberMode::L3,
+        node_subnets: Vec::new(),
+        timeouts: (None, None),
+    }
+}
+
+/// Services in every state that makes the controller ask for something.
+async fn services(world: &World) {
+    let record = |world: &World, name: &str| world.cluster.get(KURYR_LOAD_BALANCERS, NAMESPACE, name);
+    let reason = |world: &World, name: &str| {
+        record(world, name).and_then(|it| Some(it["status"]["conditions"][0]["reason"].as_str()?.to_owned()))
+    };
+    let balanced = |name: &'static str| {
+        move |world: &World| match reason(world, name) {
+            Some(reason) if reason == "Balanced" => Ok(()),
+            other => Err(format!("{name}: {other:?}")),
+        }
+    };
+    // One whose KuryrLoadBalancer is there already when it is created.
+    world.cluster.faults().script(Rule::on(Method::POST, "*/kuryrloadbalancers").times(1).status(409));
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": { "name": "web", "namespace": NAMESPACE, "finalizers": [LEGACY_SERVICE_FINALIZER] },
+        "spec": { "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"],
+            "ports": [{ "port": 80, "targetPort": 8080, "protocol": "TCP" }] },
+    });
+    world.cluster.create(service).unwrap();
+    world.until(LONG, balanced("web")).await;
+    // kuryr-kubernetes holds it by its finalizer when it goes.
+    world.cluster.delete("services", NAMESPACE, "web").unwrap();
+    let gone = |world: &World| match record(world, "web").is_none() && world.cluster.get("services", NAMESPACE, "web").is_none() {
+        true => Ok(()),
+        false => Err("the Service is still there".to_owned()),
+    };
+    world.until(LONG, gone).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_controller_asks_for_exactly_what_it_may() {
-    let world = World::new(1);
+    let mut world = World::new(1);
+    let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
+    world.config.services = Some(balanced_in(subnet));
+    let world = world;
     let quota = |limit| world.cloud.set_quota("k8s", "port", limit);
     let controller = world.start();
 
@@ -96,6 +144,7 @@ async fn the_controller_asks_for_exactly_what_it_may() {
         ports => Err(format!("{} KuryrPorts are left", ports.len())),
     };
     world.until(LONG, gone).await;
+    services(&world).await;
     controller.stop().await;
 
     let entries = world.cluster.log().entries();

@@ -107,6 +107,15 @@ impl World {
         })
     }
 
+    /// A Service of this check on port 80, for the pods that have the check's label and this one.
+    pub(crate) fn service(check: &str, name: &str, selector: &Value, protocol: &str) -> Value {
+        json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": name, "labels": {LABEL: check}},
+            "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080, "protocol": protocol}]},
+        })
+    }
+
     /// A deployment of many such pods.
     pub(crate) fn deployment(check: &str, name: &str, replicas: usize) -> Value {
         json!({
@@ -166,12 +175,12 @@ impl World {
     /// Delete everything of a check and wait until it is gone from the API.
     pub(crate) fn delete(&self, check: &str) -> Result<()> {
         let selector = format!("{LABEL}={check}");
-        self.kubectl(&["delete", "deployments,pods", "-l", &selector, "--wait", "--timeout=120s"]).map(drop)
+        self.kubectl(&["delete", "services,deployments,pods", "-l", &selector, "--wait", "--timeout=120s"]).map(drop)
     }
 
     /// Delete what any check left.
     pub(crate) fn delete_all(&self) -> Result<()> {
-        self.kubectl(&["delete", "deployments,pods", "-l", LABEL, "--wait", "--timeout=120s"]).map(drop)
+        self.kubectl(&["delete", "services,deployments,pods", "-l", LABEL, "--wait", "--timeout=120s"]).map(drop)
     }
 
     /// Run a program in a pod.
@@ -215,6 +224,26 @@ impl World {
             .collect())
     }
 
+    /// Octavia's load balancers.
+    pub(crate) fn load_balancers(&self) -> Result<Vec<Value>> {
+        let listed: Value = serde_json::from_str(&self.octavia("GET", "loadbalancers")?)?;
+        Ok(listed["loadbalancers"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Deletes a load balancer and all on it.
+    pub(crate) fn delete_load_balancer(&self, id: &str) -> Result<()> {
+        self.octavia("DELETE", &format!("loadbalancers/{id}?cascade=true")).map(drop)
+    }
+
+    fn octavia(&self, method: &str, path: &str) -> Result<String> {
+        let url = format!("http://{API_ADDRESS}:9876/v2/lbaas/{path}");
+        let token = format!("X-Auth-Token: {}", self.token);
+        let out = Command::new("curl")
+            .args(["--noproxy", "*", "-sS", "--fail-with-body", "-m", "60", "-H", &token, "-X", method, &url])
+            .output()?;
+        succeeded(out, &format!("{method} {path} of Octavia"))
+    }
+
     /// The `openstack` command as the user that Kuryr is.
     pub(crate) fn openstack(&self, arguments: &[&str]) -> Result<String> {
         let out = Command::new("/usr/bin/openstack")
@@ -236,8 +265,10 @@ impl World {
     pub(crate) fn leftovers(&self) -> Result<Vec<String>> {
         let mut found: Vec<String> =
             self.ports()?.iter().map(|p| format!("Neutron port {} ({})", p.id, p.name)).collect();
-        for item in self.get(&["kuryrports", "-A"])?["items"].as_array().into_iter().flatten() {
-            found.push(format!("KuryrPort {}", text(&item["metadata"]["name"])));
+        for kind in ["kuryrports", "kuryrloadbalancers"] {
+            for item in self.get(&[kind, "-A"])?["items"].as_array().into_iter().flatten() {
+                found.push(format!("{} {}", text(&item["kind"]), text(&item["metadata"]["name"])));
+            }
         }
         for node in NODES {
             let mut add = |kind: &str, names: String, ours: fn(&str) -> bool| {

@@ -15,8 +15,9 @@ use serde_json::json;
 
 use super::observed::{Observed, PodFacts};
 use super::plan::Step;
-use super::{Pods, condition, vif};
+use super::{Pods, vif};
 use crate::cache::{Key, version_of};
+use crate::condition;
 use crate::placement::Place;
 use crate::trouble::Trouble;
 
@@ -357,5 +358,5 @@ fn set_condition(status: &mut KuryrPortStatus) {
         true => ("Connected", "the pod's Neutron ports are active"),
         false => ("WaitingForNode", "the node plugs the pod's interfaces, then Neutron reports the ports active"),
     };
-    condition::set_ready(status, active, reason, message, Timestamp::now());
+    condition::set_ready(&mut status.conditions, active, reason, message, Timestamp::now());
 }

@@ -7,8 +7,9 @@ use kuryr_api::crd::ConditionStatus;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Pods, condition};
+use super::Pods;
 use crate::cache::Key;
+use crate::condition;
 use crate::work::Verdict;
 
 /// How often it is looked; finer than anybody scrapes.
@@ -30,7 +31,7 @@ impl Pods {
     fn waiting(&self) -> BTreeMap<String, usize> {
         let mut waiting = BTreeMap::new();
         for (_, port) in self.kuryr_ports.all() {
-            let ready = port.status.as_ref().and_then(condition::ready);
+            let ready = port.status.as_ref().and_then(|status| condition::ready(&status.conditions));
             if let Some(condition) = ready.filter(|ready| ready.status == ConditionStatus::False) {
                 *waiting.entry(condition.reason.clone()).or_default() += 1;
             }

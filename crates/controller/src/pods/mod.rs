@@ -12,7 +12,6 @@
 
 mod activation;
 mod apply;
-mod condition;
 mod counted;
 mod desired;
 mod index;
@@ -36,6 +35,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, Key};
+use crate::condition;
 use crate::config::Config;
 use crate::events::Events;
 use crate::lease::End;
@@ -264,23 +264,22 @@ impl Pods {
             ..ObjectReference::default()
         };
         let status = observed.kuryr_port.as_deref().and_then(|kuryr_port| kuryr_port.status.as_ref());
-        if status.and_then(condition::ready).is_some_and(|known| known.reason == trouble.reason) {
+        if status.and_then(|status| condition::ready(&status.conditions)).is_some_and(|known| known.reason == trouble.reason) {
             self.events.was_told(key, trouble.reason);
         }
         self.events.warn(key, &reference, trouble).await;
         let mut status = KuryrPortStatus::default();
         let written = match observed.kuryr_port.as_deref() {
             None => {
-                condition::set_ready(&mut status, false, trouble.reason, &trouble.message, Timestamp::now());
+                condition::set_ready(&mut status.conditions, false, trouble.reason, &trouble.message, Timestamp::now());
                 self.create_kuryr_port(key, pod, status).await
             }
             Some(kuryr_port) => {
                 status = kuryr_port.status.clone().unwrap_or_default();
-                let known = condition::ready(&status);
-                if known.is_some_and(|known| known.reason == trouble.reason && known.message == trouble.message) {
+                if condition::says(&status.conditions, false, trouble.reason, &trouble.message) {
                     return;
                 }
-                condition::set_ready(&mut status, false, trouble.reason, &trouble.message, Timestamp::now());
+                condition::set_ready(&mut status.conditions, false, trouble.reason, &trouble.message, Timestamp::now());
                 self.write_status(key, kuryr_port, &status).await
             }
         };

@@ -9,9 +9,9 @@ use kuryr_api::crd::{ConditionStatus, KuryrPort};
 use kuryr_api::names;
 use kuryr_openstack::network::{Port, PortStatus};
 
-use super::condition;
 use super::desired::Desired;
 use super::observed::Observed;
+use crate::condition;
 
 /// What to do next, and why.
 #[derive(Clone, Debug, PartialEq)]
@@ -134,7 +134,7 @@ fn connect(observed: &Observed) -> Next {
     }
     let is_active = |id: &String| observed.ports.iter().any(|port| &port.id == id && port.status == PortStatus::Active);
     let waiting: Vec<String> = inactive.iter().filter(|id| !is_active(id)).cloned().collect();
-    let troubled = condition::ready(&status).is_some_and(|ready| ready.status == ConditionStatus::False);
+    let troubled = condition::ready(&status.conditions).is_some_and(|ready| ready.status == ConditionStatus::False);
     if !waiting.is_empty() {
         Next::AwaitActive(waiting)
     } else if !inactive.is_empty() {

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
 use super::facts::{Endpoint, Protocol, ServiceFacts, ServiceType, SliceFacts};
+use crate::config::MemberMode;
 
 /// What should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,9 @@ pub(crate) struct Balancer {
     pub(crate) refused: Vec<IpAddr>,
 }
 
+/// Milliseconds a client, and a member, may be silent; Octavia's defaults if not said.
+pub(crate) type Timeouts = (Option<u32>, Option<u32>);
+
 /// A listener with its pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
@@ -38,8 +43,8 @@ pub(crate) struct Listener {
     pub(crate) name: String,
     /// Whom it lets in; everybody if empty.
     pub(crate) source_ranges: Vec<IpNet>,
-    /// Milliseconds a client, and a member, may be silent; Octavia's defaults if not said.
-    pub(crate) timeouts: (Option<u32>, Option<u32>),
+    /// How long its sides may be silent.
+    pub(crate) timeouts: Timeouts,
     /// Seconds a client stays with its member, if it is to.
     pub(crate) affinity: Option<u32>,
     /// Members by address and port.
@@ -58,19 +63,30 @@ pub(crate) struct Member {
 /// Where members may be: subnets of pods and nodes, with their prefixes. An address elsewhere may belong to anybody
 /// (CVE-2021-25740).
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ranges(pub(crate) Vec<(String, IpNet)>);
+pub(crate) struct Ranges {
+    /// Subnet and prefix.
+    pub(crate) subnets: Vec<(String, IpNet)>,
+    /// Whether members are reached in their own subnet or by way of the VIP's.
+    pub(crate) mode: MemberMode,
+}
 
 impl Ranges {
     fn subnet_of(&self, address: IpAddr) -> Option<&str> {
-        self.0.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
+        self.subnets.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
     }
 }
 
 /// Classes of LoadBalancers that are ours.
 const CLASSES: [&str; 2] = ["kuryr", "openstack.org/kuryr"];
 
-/// What should be for this Service, `None` if it is gone.
-pub(crate) fn desired(key: &str, service: Option<&ServiceFacts>, slices: &[SliceFacts], ranges: &Ranges) -> Desired {
+/// What should be for this Service, `None` if it is gone; `timeouts` are those of Services that say none.
+pub(crate) fn desired(
+    key: &str,
+    service: Option<&ServiceFacts>,
+    slices: &[Arc<SliceFacts>],
+    ranges: &Ranges,
+    (client, member): Timeouts,
+) -> Desired {
     let Some(service) = service else { return Desired::Nothing("the Service is gone") };
     if service.leaves {
         return Desired::Nothing("the Service is being deleted");
@@ -94,13 +110,14 @@ pub(crate) fn desired(key: &str, service: Option<&ServiceFacts>, slices: &[Slice
         let mut members = BTreeMap::new();
         for slice in slices {
             for (_, _, number) in slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol) {
-                for endpoint in taken(slices, slice) {
+                for endpoint in taken(slices, slice).filter(|it| it.address.is_ipv4() == vip.is_ipv4()) {
                     let Some(subnet) = ranges.subnet_of(endpoint.address) else {
                         refused.push(endpoint.address);
                         continue;
                     };
                     let owner = endpoint.pod.as_deref().unwrap_or(key);
-                    let member = Member { name: format!("{owner}:{number}"), subnet: Some(subnet.to_owned()) };
+                    let subnet = (ranges.mode == MemberMode::L2).then(|| subnet.to_owned());
+                    let member = Member { name: format!("{owner}:{number}"), subnet };
                     members.insert((endpoint.address, *number), member);
                 }
             }
@@ -109,7 +126,7 @@ pub(crate) fn desired(key: &str, service: Option<&ServiceFacts>, slices: &[Slice
             name: format!("{key}:{}:{}", port.protocol.as_str(), port.port),
             // Of a LoadBalancer that is somebody else's, the address in the cluster stays ours.
             source_ranges: if foreign { Vec::new() } else { service.source_ranges.clone() },
-            timeouts: service.timeouts,
+            timeouts: (service.timeouts.0.or(client), service.timeouts.1.or(member)),
             affinity: service.affinity,
             members,
         };
@@ -121,7 +138,7 @@ pub(crate) fn desired(key: &str, service: Option<&ServiceFacts>, slices: &[Slice
 }
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.
-fn taken<'a>(all: &[SliceFacts], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
+fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
     let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready && !endpoint.ending);
     slice.endpoints.iter().filter(move |endpoint| if any { endpoint.ready && !endpoint.ending } else { endpoint.ending })
 }

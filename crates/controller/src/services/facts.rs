@@ -1,12 +1,15 @@
 //! Of a Service and its EndpointSlices what load balancing needs, and no more.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::ResourceExt as _;
+use kuryr_api::names;
+
+use crate::cache::{Versioned, version_of};
 
 /// What a port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -60,12 +63,17 @@ pub(crate) struct ServicePort {
     pub(crate) name: String,
     pub(crate) protocol: Protocol,
     pub(crate) port: u16,
+    /// The pods' port: a number or a name.
+    pub(crate) target: String,
 }
 
 /// A Service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServiceFacts {
     pub(crate) uid: String,
+    pub(crate) version: u64,
+    /// Whether kuryr-kubernetes holds it by its finalizer.
+    pub(crate) legacy_finalizer: bool,
     pub(crate) kind: ServiceType,
     /// Its addresses in the cluster, the first first; none if it is headless or has none yet.
     pub(crate) cluster_ips: Vec<IpAddr>,
@@ -84,18 +92,22 @@ pub(crate) struct ServiceFacts {
     pub(crate) leaves: bool,
     /// Milliseconds a client, and a member, may be silent.
     pub(crate) timeouts: (Option<u32>, Option<u32>),
+    /// What could not be read, in words for its owner.
+    pub(crate) wrong: Vec<String>,
 }
 
 /// Annotation of kuryr-kubernetes: milliseconds a client may be silent.
 const TIMEOUT_CLIENT: &str = "openstack.org/kuryr-timeout-client-data";
 /// Annotation of kuryr-kubernetes: milliseconds a member may be silent.
 const TIMEOUT_MEMBER: &str = "openstack.org/kuryr-timeout-member-data";
+/// Label of an EndpointSlice: the Service it is of.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long Kubernetes keeps a client with its pod if nothing is said, in seconds.
 const AFFINITY: u32 = 10_800;
 
 impl ServiceFacts {
     /// Reads a Service. What cannot be read of it is left out and told.
-    pub(crate) fn read(service: &Service) -> (ServiceFacts, Vec<String>) {
+    pub(crate) fn read(service: &Service) -> ServiceFacts {
         let mut wrong = Vec::new();
         let spec = service.spec.clone().unwrap_or_default();
         let kind = match spec.type_.as_deref() {
@@ -114,7 +126,13 @@ impl ServiceFacts {
         for port in spec.ports.iter().flatten() {
             match (Protocol::read(port.protocol.as_deref()), u16::try_from(port.port)) {
                 (Some(protocol), Ok(number)) => {
-                    ports.push(ServicePort { name: port.name.clone().unwrap_or_default(), protocol, port: number });
+                    let target = match &port.target_port {
+                        None => number.to_string(),
+                        Some(IntOrString::Int(target)) => target.to_string(),
+                        Some(IntOrString::String(name)) => name.clone(),
+                    };
+                    let name = port.name.clone().unwrap_or_default();
+                    ports.push(ServicePort { name, protocol, port: number, target });
                 }
                 _ => wrong.push(format!("port {} with protocol {:?} cannot be served", port.port, port.protocol)),
             }
@@ -140,8 +158,10 @@ impl ServiceFacts {
             let config = spec.session_affinity_config.and_then(|config| config.client_ip);
             config.and_then(|config| config.timeout_seconds).and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(AFFINITY)
         });
-        let facts = ServiceFacts {
+        ServiceFacts {
             uid: service.metadata.uid.clone().unwrap_or_default(),
+            version: version_of(service),
+            legacy_finalizer: service.finalizers().iter().any(|name| name == names::LEGACY_SERVICE_FINALIZER),
             kind,
             headless: ips.first().is_some_and(|ip| ip == "None"),
             cluster_ips: ips.iter().filter_map(|ip| ip.parse().ok()).collect(),
@@ -152,8 +172,18 @@ impl ServiceFacts {
             asked_address: spec.load_balancer_ip.and_then(|ip| ip.parse().ok()),
             leaves: service.metadata.deletion_timestamp.is_some(),
             timeouts,
-        };
-        (facts, wrong)
+            wrong,
+        }
+    }
+}
+
+impl Versioned for ServiceFacts {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> u64 {
+        self.version
     }
 }
 
@@ -172,6 +202,10 @@ pub(crate) struct Endpoint {
 /// One EndpointSlice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SliceFacts {
+    pub(crate) uid: String,
+    pub(crate) version: u64,
+    /// Name of the Service it is of, in its namespace.
+    pub(crate) service: Option<String>,
     pub(crate) endpoints: Vec<Endpoint>,
     /// Ports by name and protocol. One without a number says that all are open, which no load balancer can have.
     pub(crate) ports: Vec<(String, Protocol, u16)>,
@@ -197,16 +231,22 @@ impl SliceFacts {
             let number = u16::try_from(port.port?).ok()?;
             Some((port.name.clone().unwrap_or_default(), Protocol::read(port.protocol.as_deref())?, number))
         });
-        SliceFacts { endpoints: endpoints.collect(), ports: ports.collect() }
+        SliceFacts {
+            uid: slice.metadata.uid.clone().unwrap_or_default(),
+            version: version_of(slice),
+            service: slice.labels().get(SERVICE_NAME).cloned(),
+            endpoints: endpoints.collect(),
+            ports: ports.collect(),
+        }
     }
 }
 
-/// Names of ports that pods give them, for what has them in no EndpointSlice.
-pub(crate) fn names(service: &Service) -> BTreeSet<String> {
-    let ports = service.spec.iter().flat_map(|spec| spec.ports.iter().flatten());
-    let named = ports.filter_map(|port| match &port.target_port {
-        Some(IntOrString::String(name)) => Some(name.clone()),
-        _ => None,
-    });
-    named.collect()
+impl Versioned for SliceFacts {
+    fn uid(&self) -> &str {
+        &self.uid
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
 }

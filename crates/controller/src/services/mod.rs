@@ -1,15 +1,260 @@
-//! Services: Service + EndpointSlices → load balancer in Octavia, and back.
+//! Services: Service + EndpointSlices → KuryrLoadBalancer → load balancer in Octavia, and back.
 //!
 //! ```text
-//! observed   Service, EndpointSlices (caches), Octavia (index)      what is there
-//! desired    nothing, with a reason | a balancer                    what should be             pure
-//! plan       the next call, with a reason                           how to get there           pure
-//! apply      that call                                              the only one that writes
+//! observed   Service, EndpointSlices, KuryrLoadBalancer (caches), Octavia (index)    what is there
+//! desired    nothing, with a reason | a balancer                                     what should be           pure
+//! record     the KuryrLoadBalancer                                                   what is written down     pure
+//! plan       the next step, with a reason                                            how to get there         pure
+//! apply      that step                                                               the only one that writes
+//! upkeep     states that are waited for, and all there is from time to time          one list for all
 //! ```
+//!
+//! A load balancer is found by its name, `namespace/name` of its Service, and by this cluster's tag, or by the KuryrLoadBalancer
+//! that names it, if kuryr-kubernetes made it.
 
-pub(crate) mod desired;
-pub(crate) mod facts;
-pub(crate) mod plan;
+mod apply;
+mod desired;
+mod facts;
+mod index;
+mod plan;
+mod record;
+mod upkeep;
+mod watched;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kuryr_api::names;
+use kuryr_openstack::Cloud;
+use kuryr_openstack::load_balancing::{LoadBalancer, LoadBalancingVersion};
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::Key;
+use crate::config::{self, Config};
+use crate::events::Events;
+use crate::metrics::Metrics;
+use crate::placement::Placement;
+use crate::trouble::Trouble;
+use crate::work::{Queue, Verdict};
+use crate::condition;
+use desired::{Desired, Ranges};
+use index::Index;
+use plan::{Next, Observed, Way};
+pub(crate) use watched::Watched;
 
 #[cfg(test)]
 mod tests;
+
+/// No Service needs more steps than this in one look; more means that two sides undo each other's work.
+const STEPS_PER_LOOK: usize = 32;
+/// A load balancer that Octavia does not finish for so long is worth a word to the Service's owner.
+const OCTAVIA_PATIENCE: Duration = Duration::from_secs(300);
+
+/// The reconciler of Services, for one term of leadership.
+pub(crate) struct Services {
+    kube: kube::Client,
+    cloud: Cloud,
+    settings: config::Services,
+    config: Config,
+    placement: Placement,
+    watched: Arc<Watched>,
+    index: Index,
+    queue: Arc<Queue<Key>>,
+    events: Events,
+    metrics: Arc<Metrics>,
+    /// The cluster's tag first, then `resource_tags`.
+    tags: Vec<String>,
+    /// What this Octavia knows; asked before anything else.
+    version: OnceLock<LoadBalancingVersion>,
+}
+
+impl Services {
+    /// A reconciler that knows nothing of Octavia yet and will look at everything that is watched.
+    pub(crate) fn new(
+        kube: kube::Client,
+        cloud: Cloud,
+        config: Config,
+        settings: config::Services,
+        metrics: Arc<Metrics>,
+        watched: Arc<Watched>,
+    ) -> Self {
+        let queue = Arc::new(Queue::new(config.seed));
+        watched.tell(&queue);
+        let mut tags = vec![names::cluster_tag(&config.cluster)];
+        tags.extend(config.resource_tags.iter().cloned());
+        Self {
+            placement: Placement::new(cloud.clone(), config.placement.clone()),
+            events: Events::new(kube.clone(), config.use_events),
+            index: Index::default(),
+            version: OnceLock::new(),
+            kube,
+            cloud,
+            settings,
+            config,
+            watched,
+            queue,
+            metrics,
+            tags,
+        }
+    }
+
+    /// Works until `shutdown`, once the load balancers in Octavia are known. What is watched must be synced.
+    pub(crate) async fn work(self, shutdown: &CancellationToken) {
+        if shutdown.run_until_cancelled(self.load_index()).await.is_none() {
+            return;
+        }
+        tracing::info!("Services, KuryrLoadBalancers and load balancers are known; working");
+        self.index.keys().into_iter().for_each(|key| self.queue.wake(key));
+        tokio::join!(
+            self.queue.work(self.config.concurrency, shutdown, |key| self.look_at(key)),
+            self.poll_pending(shutdown),
+            self.watch_drift(shutdown),
+        );
+    }
+
+    fn observe(&self, key: &Key) -> Observed {
+        let (held, uncertain) = self.index.of(key);
+        Observed { service: self.watched.services.get(key), record: self.watched.records.get(key), held, uncertain }
+    }
+
+    /// Looks at one Service and does what is to be done.
+    async fn look_at(&self, key: Key) -> Verdict {
+        for _ in 0..STEPS_PER_LOOK {
+            let observed = self.observe(&key);
+            let ranges = match self.ranges().await {
+                Ok(ranges) => ranges,
+                Err(trouble) => return self.failed(&key, &trouble).await,
+            };
+            let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
+            let desired = desired::desired(&key.to_string(), service, &slices, &ranges, self.settings.timeouts);
+            let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
+            let spec = service.map(|service| record::spec(service, &self.settings, self.project(), &before));
+            match plan::next(&desired, &spec.unwrap_or(before), &observed, &self.way()) {
+                Next::Settled(reason) => {
+                    tracing::trace!(%key, reason, "settled");
+                    self.remark(&key, &observed, &desired).await;
+                    return Verdict::Settled;
+                }
+                Next::Await(id) => {
+                    tracing::trace!(%key, id, "Octavia is at work");
+                    return Verdict::Again(OCTAVIA_PATIENCE);
+                }
+                Next::Do(step, reason) => {
+                    tracing::debug!(%key, ?step, reason, "next step");
+                    if let Err(trouble) = self.apply(&key, &observed, &desired, step).await {
+                        return self.failed(&key, &trouble).await;
+                    }
+                }
+            }
+        }
+        let message = "a Service needs ever more steps: something undoes Kuryr's work as it is done";
+        self.failed(&key, &Trouble::bug("NoProgress", message)).await
+    }
+
+    /// Says what of a Service could not be read or was left out, once.
+    async fn remark(&self, key: &Key, observed: &Observed, desired: &Desired) {
+        let Some(service) = observed.service.as_deref() else { return self.events.forget(key) };
+        let Desired::Balanced(balancer) = desired else { return self.events.forget(key) };
+        let trouble = if !balancer.refused.is_empty() {
+            let refused: Vec<String> = balancer.refused.iter().take(5).map(ToString::to_string).collect();
+            Trouble::mistake(
+                "EndpointRefused",
+                format!(
+                    "{} of its endpoints are neither in the pods' nor in the nodes' subnets and get no traffic: {}; a member must \
+                     not be anybody's address (CVE-2021-25740). If they are nodes, name their subnets in [pod_vif_nested] \
+                     worker_nodes_subnets",
+                    balancer.refused.len(),
+                    refused.join(", "),
+                ),
+            )
+        } else if !service.wrong.is_empty() {
+            Trouble::mistake("ServiceNotUnderstood", format!("{}; correct it", service.wrong.join("; ")))
+        } else {
+            return self.events.forget(key);
+        };
+        self.events.warn(key, &reference(key, &service.uid), &trouble).await;
+    }
+
+    async fn failed(&self, key: &Key, trouble: &Trouble) -> Verdict {
+        self.metrics.failed(trouble.class);
+        let failures = self.queue.failures(key) + 1;
+        if trouble.is_worth_telling(failures) {
+            tracing::warn!(%key, failures, reason = trouble.reason, message = trouble.message, "Service waits");
+            self.tell(key, trouble).await;
+        } else {
+            tracing::debug!(%key, failures, reason = trouble.reason, message = trouble.message, "Service waits");
+        }
+        Verdict::Failed(trouble.backoff())
+    }
+
+    /// Tells the Service's owner what it waits for: a condition on the KuryrLoadBalancer, and one Event when the reason changes.
+    async fn tell(&self, key: &Key, trouble: &Trouble) {
+        let observed = self.observe(key);
+        let Some(service) = observed.service.as_deref() else { return };
+        let before = observed.record.as_ref().and_then(|record| record.status.clone()).unwrap_or_default();
+        if condition::ready(&before.conditions).is_some_and(|known| known.reason == trouble.reason) {
+            self.events.was_told(key, trouble.reason);
+        }
+        self.events.warn(key, &reference(key, &service.uid), trouble).await;
+        let Some(record) = observed.record.as_deref() else { return };
+        if condition::says(&before.conditions, false, trouble.reason, &trouble.message) {
+            return;
+        }
+        let mut status = record::status(&observed.held, &before);
+        status.conditions = before.conditions;
+        condition::set_ready(&mut status.conditions, false, trouble.reason, &trouble.message, Timestamp::now());
+        if let Err(error) = self.write_status(key, record, &status).await {
+            tracing::debug!(%key, %error, "the condition is not written yet; it will be with the next attempt");
+        }
+    }
+
+    fn project(&self) -> &str {
+        &self.config.placement.project
+    }
+
+    fn way(&self) -> Way {
+        let version = self.version.get();
+        Way {
+            provider: self.settings.provider.clone(),
+            algorithm: self.settings.algorithm,
+            source_ranges: version.is_some_and(|version| version.has_allowed_cidrs()),
+        }
+    }
+
+    /// Where members may be.
+    async fn ranges(&self) -> Result<Ranges, Trouble> {
+        let mut subnets = Vec::new();
+        let of_pods = self.config.placement.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
+        let of_nodes = self.settings.node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));
+        for (id, option) in of_pods.chain(of_nodes) {
+            let subnet = self.placement.subnet(id, option).await?;
+            subnets.extend(subnet.cidr.map(|prefix| (subnet.id.clone(), prefix)));
+        }
+        Ok(Ranges { subnets, mode: self.settings.member_mode })
+    }
+
+    /// Whether a load balancer carries this cluster's tag or description.
+    fn is_marked(&self, balancer: &LoadBalancer) -> bool {
+        balancer.tags.contains(&self.tags[0]) || balancer.description.ends_with(&format!(" {}", self.tags[0]))
+    }
+
+    /// The description of the load balancer of a Service: readable, and a mark by its end.
+    fn description(&self, key: &Key) -> String {
+        let name: String = key.to_string().chars().take(255 - 9 - self.tags[0].chars().count()).collect();
+        format!("Service {name} {}", self.tags[0])
+    }
+}
+
+/// The Service, for Events.
+fn reference(key: &Key, uid: &str) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Service".to_owned()),
+        namespace: Some(key.namespace.clone()),
+        name: Some(key.name.clone()),
+        uid: Some(uid.to_owned()),
+        ..ObjectReference::default()
+    }
+}

@@ -1,25 +1,19 @@
-//! From what Octavia has to what it should have: the next call. Pure.
+//! The next step towards what a Service should have, from what is there. Pure: no clock, no cloud.
 //!
-//! One at a time, because a load balancer takes one change at a time; the order is such that traffic that flows goes on: what is
-//! missing comes before what is too much, unless that holds its place.
+//! One at a time, because a load balancer takes one change at a time, and a crash between two is just another state to start from.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use kuryr_openstack::load_balancing::{self as octavia, LbAlgorithm, ListenerProtocol, ProvisioningStatus};
+use kube::ResourceExt as _;
+use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec};
+use kuryr_openstack::load_balancing::{self as octavia, LbAlgorithm, ListenerProtocol, PoolProtocol, ProvisioningStatus};
 
 use super::desired::{Balancer, Desired, Listener, Member};
-use super::facts::Protocol;
-
-/// What Octavia has for one Service.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Observed {
-    pub(crate) balancer: Option<octavia::LoadBalancer>,
-    pub(crate) listeners: Vec<octavia::Listener>,
-    pub(crate) pools: Vec<octavia::Pool>,
-    /// By pool.
-    pub(crate) members: BTreeMap<String, Vec<octavia::Member>>,
-}
+use super::facts::{Protocol, ServiceFacts};
+use super::index::Held;
+use super::record;
 
 /// How load balancers are to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +22,6 @@ pub(crate) struct Way {
     pub(crate) provider: Option<String>,
     /// How members are chosen.
     pub(crate) algorithm: LbAlgorithm,
-    /// Whether one call makes a load balancer with all on it.
-    pub(crate) in_one: bool,
     /// Whether listeners know whom they let in.
     pub(crate) source_ranges: bool,
 }
@@ -40,7 +32,7 @@ pub(crate) type Place = (Protocol, u16);
 /// One call to Octavia.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// A load balancer, bare or with all on it.
+    /// A load balancer with nothing on it yet.
     CreateBalancer,
     /// A load balancer and all on it.
     DeleteBalancer(String),
@@ -59,43 +51,120 @@ pub(crate) enum Call {
     SetMembers(String, Place),
 }
 
+/// Everything known of one Service.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Observed {
+    pub(crate) service: Option<Arc<ServiceFacts>>,
+    /// Its KuryrLoadBalancer, or the one a predecessor of the same name left.
+    pub(crate) record: Option<Arc<KuryrLoadBalancer>>,
+    /// What Octavia has.
+    pub(crate) held: Arc<Held>,
+    /// Something may have been made without our knowing: an answer was lost.
+    pub(crate) uncertain: bool,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Step {
+    /// Looks what Octavia has for this Service.
+    Find,
+    /// Writes down what the Service needs, before anything is made for it.
+    CreateRecord(KuryrLoadBalancerSpec),
+    /// Writes down what the Service needs now.
+    UpdateRecord(KuryrLoadBalancerSpec),
+    /// Writes down what Octavia has.
+    RecordStatus,
+    /// Nothing is left in Octavia: the KuryrLoadBalancer may go.
+    LetGoOfRecord,
+    /// Takes off the Service what kuryr-kubernetes held it by.
+    DropLegacyFinalizer,
+    /// A call to Octavia.
+    Octavia(Call),
+}
+
 /// What comes next.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Next {
     /// Nothing, with a reason.
     Settled(&'static str),
     /// Octavia is at work on this load balancer.
     Await(String),
-    /// This call, with a reason.
-    Do(Call, &'static str),
+    /// This step, with a reason.
+    Do(Step, &'static str),
 }
 
-/// The next call.
-pub(crate) fn next(desired: &Desired, observed: &Observed, way: &Way) -> Next {
+/// The next step; `spec` is what is to be written down of the Service.
+pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &Observed, way: &Way) -> Next {
+    if observed.uncertain {
+        return Next::Do(Step::Find, "an answer was lost");
+    }
+    let record = observed.record.as_deref();
+    let leaves = record.is_some_and(|record| record.metadata.deletion_timestamp.is_some());
+    match (desired, record) {
+        (Desired::Balanced(_), None) => return Next::Do(Step::CreateRecord(spec.clone()), "the Service has none yet"),
+        // A predecessor's, or deleted by hand: the load balancer is found again by its name.
+        (Desired::Balanced(_), Some(_)) if leaves => {
+            return Next::Do(Step::LetGoOfRecord, "it is being deleted, and the Service needs another");
+        }
+        (Desired::Balanced(_), Some(record)) if record.spec != *spec => {
+            return Next::Do(Step::UpdateRecord(spec.clone()), "the Service has changed");
+        }
+        _ => {}
+    }
+    if let Some(next) = of_octavia(desired, &observed.held, way) {
+        return next;
+    }
+    match (desired, record) {
+        (Desired::Nothing(why), Some(_)) => Next::Do(Step::LetGoOfRecord, why),
+        (Desired::Nothing(_), None) if observed.service.as_ref().is_some_and(|service| service.legacy_finalizer) => {
+            Next::Do(Step::DropLegacyFinalizer, "nothing is left that it would protect")
+        }
+        (Desired::Nothing(why), None) => Next::Settled(why),
+        (Desired::Balanced(_), Some(record)) if !is_recorded(record, &observed.held) => {
+            Next::Do(Step::RecordStatus, "what Octavia has is not written down")
+        }
+        (Desired::Balanced(_), _) => Next::Settled("all is as it should be"),
+    }
+}
+
+/// Whether the KuryrLoadBalancer says what Octavia has, and that it is well.
+fn is_recorded(record: &KuryrLoadBalancer, held: &Held) -> bool {
+    let before = record.status.clone().unwrap_or_default();
+    let mut now = record::status(held, &before);
+    now.conditions.clone_from(&before.conditions);
+    now == before && record::is_well(&before) && !record.finalizers().is_empty()
+}
+
+/// The next call to Octavia, or what has to be awaited there; `None` if it has what it should.
+pub(crate) fn of_octavia(desired: &Desired, observed: &Held, way: &Way) -> Option<Next> {
     let Some(there) = &observed.balancer else {
         return match desired {
-            Desired::Nothing(why) => Next::Settled(why),
-            Desired::Balanced(_) => Next::Do(Call::CreateBalancer, "there is none"),
+            Desired::Nothing(_) => None,
+            Desired::Balanced(_) => Some(call(Call::CreateBalancer, "there is none")),
         };
     };
     if there.provisioning_status.is_pending() {
-        return Next::Await(there.id.clone());
+        return Some(Next::Await(there.id.clone()));
     }
     let wanted = match desired {
-        Desired::Nothing(why) => return Next::Do(Call::DeleteBalancer(there.id.clone()), why),
+        Desired::Nothing(why) => return Some(call(Call::DeleteBalancer(there.id.clone()), why)),
         Desired::Balanced(wanted) => wanted,
     };
     if let Some(why) = wrong_place(wanted, there, way) {
-        return Next::Do(Call::DeleteBalancer(there.id.clone()), why);
+        return Some(call(Call::DeleteBalancer(there.id.clone()), why));
     }
     if there.provisioning_status == ProvisioningStatus::Error {
         // OVN cannot fail over: its load balancers are rows, and made anew.
-        return match there.provider.as_str() {
-            "ovn" => Next::Do(Call::DeleteBalancer(there.id.clone()), "it is in ERROR, and OVN has no failover"),
-            _ => Next::Do(Call::FailOver(there.id.clone()), "it is in ERROR"),
-        };
+        return Some(match there.provider.as_str() {
+            "ovn" => call(Call::DeleteBalancer(there.id.clone()), "it is in ERROR, and OVN has no failover"),
+            _ => call(Call::FailOver(there.id.clone()), "it is in ERROR"),
+        });
     }
-    too_much(wanted, observed).or_else(|| missing(wanted, observed, way)).unwrap_or(Next::Settled("all is as it should be"))
+    too_much(wanted, observed).or_else(|| missing(wanted, observed, way))
+}
+
+fn call(call: Call, why: &'static str) -> Next {
+    Next::Do(Step::Octavia(call), why)
 }
 
 /// What about a load balancer cannot be changed.
@@ -114,14 +183,14 @@ fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> O
 }
 
 /// Listeners nobody asks for and failed parts, each of which may be in the way of what is missing.
-fn too_much(wanted: &Balancer, observed: &Observed) -> Option<Next> {
+fn too_much(wanted: &Balancer, observed: &Held) -> Option<Next> {
     for listener in &observed.listeners {
         let known = place_of(listener).is_some_and(|place| wanted.listeners.contains_key(&place));
         let failed = listener.provisioning_status == ProvisioningStatus::Error;
         if !known || failed {
             // Its pool first: without a listener it would belong to nobody.
             let why = if failed { "it is in ERROR" } else { "the Service has no such port" };
-            return Some(Next::Do(
+            return Some(call(
                 match pool_of(observed, listener) {
                     Some(pool) => Call::DeletePool(pool.id.clone()),
                     None => Call::DeleteListener(listener.id.clone()),
@@ -133,32 +202,32 @@ fn too_much(wanted: &Balancer, observed: &Observed) -> Option<Next> {
     let used: BTreeSet<&str> = observed.listeners.iter().filter_map(|listener| listener.default_pool_id.as_deref()).collect();
     for pool in &observed.pools {
         if !used.contains(pool.id.as_str()) {
-            return Some(Next::Do(Call::DeletePool(pool.id.clone()), "no listener uses it"));
+            return Some(call(Call::DeletePool(pool.id.clone()), "no listener uses it"));
         }
         if pool.provisioning_status == ProvisioningStatus::Error {
-            return Some(Next::Do(Call::DeletePool(pool.id.clone()), "it is in ERROR"));
+            return Some(call(Call::DeletePool(pool.id.clone()), "it is in ERROR"));
         }
     }
     None
 }
 
-fn missing(wanted: &Balancer, observed: &Observed, way: &Way) -> Option<Next> {
+fn missing(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
     for (&place, listener) in &wanted.listeners {
         let Some(there) = observed.listeners.iter().find(|there| place_of(there) == Some(place)) else {
-            return Some(Next::Do(Call::CreateListener(place), "the Service has this port"));
+            return Some(call(Call::CreateListener(place), "the Service has this port"));
         };
         if listener_differs(listener, there, way) {
-            return Some(Next::Do(Call::UpdateListener(there.id.clone(), place), "timeouts or source ranges differ"));
+            return Some(call(Call::UpdateListener(there.id.clone(), place), "timeouts or source ranges differ"));
         }
         let Some(pool) = pool_of(observed, there) else {
-            return Some(Next::Do(Call::CreatePool(there.id.clone(), place), "the listener has no pool"));
+            return Some(call(Call::CreatePool(there.id.clone(), place), "the listener has no pool"));
         };
         if pool.lb_algorithm != way.algorithm || persistence(pool) != listener.affinity.is_some() {
-            return Some(Next::Do(Call::UpdatePool(pool.id.clone(), place), "how members are chosen differs"));
+            return Some(call(Call::UpdatePool(pool.id.clone(), place), "how members are chosen differs"));
         }
         let members = observed.members.get(&pool.id).map(Vec::as_slice).unwrap_or_default();
         if members_differ(&listener.members, members) {
-            return Some(Next::Do(Call::SetMembers(pool.id.clone(), place), "the endpoints differ"));
+            return Some(call(Call::SetMembers(pool.id.clone(), place), "the endpoints differ"));
         }
     }
     None
@@ -188,6 +257,16 @@ fn members_differ(wanted: &BTreeMap<(IpAddr, u16), Member>, there: &[octavia::Me
     found.len() != there.len() || !wanted.keys().eq(found.iter())
 }
 
+/// Kubernetes' word for what a pool speaks; `None` for what no Service does.
+pub(crate) fn protocol_of(pool: &octavia::Pool) -> Option<&'static str> {
+    match pool.protocol {
+        PoolProtocol::Tcp => Some(Protocol::Tcp.as_str()),
+        PoolProtocol::Udp => Some(Protocol::Udp.as_str()),
+        PoolProtocol::Sctp => Some(Protocol::Sctp.as_str()),
+        _ => None,
+    }
+}
+
 /// Where a listener is; `None` for a protocol that no Service speaks.
 pub(crate) fn place_of(listener: &octavia::Listener) -> Option<Place> {
     let protocol = match listener.protocol {
@@ -199,7 +278,7 @@ pub(crate) fn place_of(listener: &octavia::Listener) -> Option<Place> {
     Some((protocol, listener.protocol_port))
 }
 
-fn pool_of<'a>(observed: &'a Observed, listener: &octavia::Listener) -> Option<&'a octavia::Pool> {
+fn pool_of<'a>(observed: &'a Held, listener: &octavia::Listener) -> Option<&'a octavia::Pool> {
     let id = listener.default_pool_id.as_ref()?;
     observed.pools.iter().find(|pool| pool.id == *id)
 }

@@ -1,6 +1,7 @@
 //! Services on a model of Octavia that does at once what it is told: which calls, how many, and where they end.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -10,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::desired::{Balancer, Desired, Ranges, desired};
 use super::facts::{Protocol, ServiceFacts, SliceFacts};
-use super::plan::{Call, Next, Observed, Way, next};
+use super::index::Held;
+use super::plan::{Call, Next, Step, Way, of_octavia};
+use crate::config::MemberMode;
 
 fn service(more: Value) -> ServiceFacts {
     let mut service = json!({
@@ -22,13 +25,13 @@ fn service(more: Value) -> ServiceFacts {
         spec.extend(more.clone());
     }
     let service: Service = serde_json::from_value(service).unwrap();
-    let (facts, wrong) = ServiceFacts::read(&service);
-    assert_eq!(wrong, [] as [String; 0]);
+    let facts = ServiceFacts::read(&service);
+    assert_eq!(facts.wrong, [] as [String; 0]);
     facts
 }
 
 /// A slice of ready pods, `10.20.0.<host>`, with these ports.
-fn slice(hosts: std::ops::Range<u8>, ports: &Value) -> SliceFacts {
+fn slice(hosts: std::ops::Range<u8>, ports: &Value) -> Arc<SliceFacts> {
     let endpoints: Vec<Value> = hosts
         .map(|host| {
             json!({
@@ -38,7 +41,7 @@ fn slice(hosts: std::ops::Range<u8>, ports: &Value) -> SliceFacts {
         })
         .collect();
     let slice = json!({ "metadata": { "namespace": "default" }, "addressType": "IPv4", "endpoints": endpoints, "ports": ports });
-    SliceFacts::read(&serde_json::from_value::<EndpointSlice>(slice).unwrap())
+    Arc::new(SliceFacts::read(&serde_json::from_value::<EndpointSlice>(slice).unwrap()))
 }
 
 fn http() -> Value {
@@ -46,11 +49,15 @@ fn http() -> Value {
 }
 
 fn ranges() -> Ranges {
-    Ranges(vec![("pods".to_owned(), "10.20.0.0/16".parse().unwrap())])
+    within("10.20.0.0/16")
+}
+
+fn within(prefix: &str) -> Ranges {
+    Ranges { subnets: vec![("pods".to_owned(), prefix.parse().unwrap())], mode: MemberMode::L2 }
 }
 
 fn ovn() -> Way {
-    Way { provider: Some("ovn".to_owned()), algorithm: LbAlgorithm::SourceIpPort, in_one: false, source_ranges: false }
+    Way { provider: Some("ovn".to_owned()), algorithm: LbAlgorithm::SourceIpPort, source_ranges: false }
 }
 
 fn balanced(desired: &Desired) -> &Balancer {
@@ -63,20 +70,20 @@ fn balanced(desired: &Desired) -> &Balancer {
 /// Does at once what it is told.
 #[derive(Default)]
 struct Model {
-    there: Observed,
+    there: Held,
     calls: Vec<Call>,
 }
 
 impl Model {
-    fn settle(&mut self, wanted: &Desired) -> &'static str {
+    fn settle(&mut self, wanted: &Desired) {
         for _ in 0..1000 {
-            match next(wanted, &self.there, &ovn()) {
-                Next::Settled(why) => return why,
-                Next::Await(id) => panic!("the model never waits: {id}"),
-                Next::Do(call, _) => {
+            match of_octavia(wanted, &self.there, &ovn()) {
+                None => return,
+                Some(Next::Do(Step::Octavia(call), _)) => {
                     self.obey(&call, wanted);
                     self.calls.push(call);
                 }
+                Some(next) => panic!("the model only knows calls: {next:?}"),
             }
         }
         panic!("no end: {:?}", &self.calls[..20]);
@@ -103,7 +110,7 @@ impl Model {
                     ..octavia::LoadBalancer::default()
                 });
             }
-            Call::DeleteBalancer(_) | Call::FailOver(_) => *there = Observed::default(),
+            Call::DeleteBalancer(_) | Call::FailOver(_) => *there = Held::default(),
             Call::CreateListener((protocol, port)) => {
                 let protocol = match protocol {
                     Protocol::Tcp => ListenerProtocol::Tcp,
@@ -181,14 +188,14 @@ fn three_ports_with_fifty_endpoints_are_ten_calls_and_one_endpoint_more_is_one_f
     let ports: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": n, "protocol": "TCP" })).collect();
     let targets: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": 8000 + n, "protocol": "TCP" })).collect();
     let service = service(json!({ "ports": ports }));
-    let of = |hosts| desired("default/web", Some(&service), &[slice(hosts, &json!(targets))], &ranges());
+    let of = |hosts| desired("default/web", Some(&service), &[slice(hosts, &json!(targets))], &ranges(), (None, None));
     let mut model = Model::default();
     assert_eq!(model.calls_for(&of(1..51)), 10);
     assert_eq!(model.calls_for(&of(1..51)), 0);
     assert_eq!(model.calls_for(&of(1..52)), 3);
     assert_eq!(model.calls_for(&of(1..1)), 3, "no endpoint is a state like others");
-    assert_eq!(model.calls_for(&desired("default/web", None, &[], &ranges())), 1);
-    assert_eq!(model.there, Observed::default());
+    assert_eq!(model.calls_for(&desired("default/web", None, &[], &ranges(), (None, None))), 1);
+    assert_eq!(model.there, Held::default());
 }
 
 #[test]
@@ -196,7 +203,7 @@ fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
     let both = |first: u16| {
         let ports = json!([{ "name": "a", "port": first, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
         let targets = json!([{ "name": "a", "port": 8080, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
-        desired("default/web", Some(&service(json!({ "ports": ports }))), &[slice(1..3, &targets)], &ranges())
+        desired("default/web", Some(&service(json!({ "ports": ports }))), &[slice(1..3, &targets)], &ranges(), (None, None))
     };
     let mut model = Model::default();
     model.settle(&both(80));
@@ -212,7 +219,7 @@ fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
 fn unnamed_ports_and_several_slices_are_one_pool() {
     let service = service(json!({ "ports": [{ "port": 80, "protocol": "TCP" }] }));
     let unnamed = |port: u16| json!([{ "port": port, "protocol": "TCP" }]);
-    let wanted = desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &ranges());
+    let wanted = desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &ranges(), (None, None));
     let members: Vec<String> =
         balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.values().map(|member| member.name.clone()).collect();
     assert_eq!(members, ["default/pod-1:8080", "default/pod-2:8080", "default/pod-3:9090"]);
@@ -220,8 +227,7 @@ fn unnamed_ports_and_several_slices_are_one_pool() {
 
 #[test]
 fn addresses_outside_of_pods_and_nodes_are_refused_and_told() {
-    let ranges = Ranges(vec![("pods".to_owned(), "10.20.0.0/30".parse().unwrap())]);
-    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..6, &http())], &ranges);
+    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..6, &http())], &within("10.20.0.0/30"), (None, None));
     let balancer = balanced(&wanted);
     assert_eq!(balancer.listeners[&(Protocol::Tcp, 80)].members.len(), 3);
     assert_eq!(balancer.refused.len(), 2);
@@ -230,9 +236,9 @@ fn addresses_outside_of_pods_and_nodes_are_refused_and_told() {
 #[test]
 fn pods_that_end_are_taken_only_if_nobody_else_is_ready() {
     let mut ending = slice(1..3, &http());
-    ending.endpoints.iter_mut().for_each(|endpoint| (endpoint.ready, endpoint.ending) = (false, true));
-    let count = |slices: &[SliceFacts]| {
-        let wanted = desired("default/web", Some(&service(json!({}))), slices, &ranges());
+    Arc::make_mut(&mut ending).endpoints.iter_mut().for_each(|endpoint| (endpoint.ready, endpoint.ending) = (false, true));
+    let count = |slices: &[Arc<SliceFacts>]| {
+        let wanted = desired("default/web", Some(&service(json!({}))), slices, &ranges(), (None, None));
         balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.len()
     };
     assert_eq!(count(&[ending.clone(), slice(7..8, &http())]), 1);
@@ -242,12 +248,12 @@ fn pods_that_end_are_taken_only_if_nobody_else_is_ready() {
 #[test]
 fn who_needs_no_load_balancer_gets_none_and_loses_what_there_is() {
     let mut model = Model::default();
-    model.settle(&desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges()));
+    model.settle(&desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges(), (None, None)));
     for more in [
         json!({ "clusterIP": "None", "clusterIPs": ["None"] }),
         json!({ "type": "ExternalName", "clusterIP": null, "clusterIPs": null, "externalName": "example.org" }),
     ] {
-        let wanted = desired("default/web", Some(&service(more)), &[], &ranges());
+        let wanted = desired("default/web", Some(&service(more)), &[], &ranges(), (None, None));
         assert!(matches!(wanted, Desired::Nothing(_)));
         model.settle(&wanted);
         assert_eq!(model.there.balancer, None);
@@ -256,7 +262,7 @@ fn who_needs_no_load_balancer_gets_none_and_loses_what_there_is() {
 
 #[test]
 fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
-    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges());
+    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges(), (None, None));
     let mut model = Model::default();
     model.settle(&wanted);
     for members in model.there.members.values_mut() {
@@ -266,13 +272,13 @@ fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
     model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::Error;
     assert_eq!(model.calls_for(&wanted), 5);
     model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::PendingUpdate;
-    assert!(matches!(next(&wanted, &model.there, &ovn()), Next::Await(_)));
+    assert!(matches!(of_octavia(&wanted, &model.there, &ovn()), Some(Next::Await(_))));
 }
 
 #[test]
 fn what_was_altered_is_put_back() {
     let affine = service(json!({ "sessionAffinity": "ClientIP" }));
-    let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &ranges());
+    let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &ranges(), (None, None));
     let mut model = Model::default();
     model.settle(&wanted);
     model.there.pools[0].session_persistence = None;

@@ -1,9 +1,10 @@
 //! What the controller is told.
 
 use kuryr_controller::Config;
-use kuryr_controller::config::Placement;
+use kuryr_controller::config::{MemberMode, Placement, Services};
+use kuryr_openstack::load_balancing::LbAlgorithm;
 
-use super::options::{kubernetes, kuryr, neutron_defaults};
+use super::options::{kubernetes, kuryr, neutron_defaults, octavia_defaults, pod_vif_nested};
 use super::{Conf, ConfError};
 
 /// Characters of a tag (Networking API, "Resource tag").
@@ -58,6 +59,7 @@ impl Conf {
             cluster,
             resource_tags,
             placement: Placement { project, pod_subnets, pod_security_groups },
+            services: self.services()?,
             ovs_bridge: self.bridge()?,
             use_events: self.flag(&kubernetes::use_events)?,
             concurrency: self.whole(&kuryr::concurrency)?,
@@ -67,5 +69,40 @@ impl Conf {
             api_server: String::new(),
             seed,
         })
+    }
+
+    /// How Services are balanced, if they are to be.
+    fn services(&self) -> Result<Option<Services>, ConfError> {
+        if !self.flag(&kuryr::services)? {
+            return Ok(None);
+        }
+        let subnet = self.some_text(&neutron_defaults::service_subnet)?.ok_or_else(|| ConfError::Missing {
+            title: neutron_defaults::service_subnet.title(),
+            cure: "set it to the id of the subnet that Services' addresses are in (`openstack subnet list`)".to_owned(),
+        })?;
+        self.id(&neutron_defaults::service_subnet, &subnet, "subnet")?;
+        let node_subnets = self.list(&pod_vif_nested::worker_nodes_subnets)?;
+        self.ids(&pod_vif_nested::worker_nodes_subnets, &node_subnets, "subnet")?;
+        let provider = self.some_text(&kubernetes::endpoints_driver_octavia_provider)?;
+        let silence = |milliseconds: u32| Some(milliseconds).filter(|milliseconds| *milliseconds > 0);
+        Ok(Some(Services {
+            subnet,
+            provider: provider.filter(|provider| provider != "default"),
+            algorithm: match self.text(&octavia_defaults::lb_algorithm)?.as_deref() {
+                Some("LEAST_CONNECTIONS") => LbAlgorithm::LeastConnections,
+                Some("SOURCE_IP") => LbAlgorithm::SourceIp,
+                Some("SOURCE_IP_PORT") => LbAlgorithm::SourceIpPort,
+                _ => LbAlgorithm::RoundRobin,
+            },
+            member_mode: match self.text(&octavia_defaults::member_mode)?.as_deref() {
+                Some("L2") => MemberMode::L2,
+                _ => MemberMode::L3,
+            },
+            node_subnets,
+            timeouts: (
+                silence(self.whole(&octavia_defaults::timeout_client_data)?),
+                silence(self.whole(&octavia_defaults::timeout_member_data)?),
+            ),
+        }))
     }
 }

@@ -65,13 +65,13 @@ pub(crate) const REST: [Kind; 11] = [
 /// Who the workloads were.
 pub(crate) const ACCOUNTS: Kind =
     kind("", "ServiceAccount", "serviceaccounts", true, &["kuryr-controller", "kuryr-cni"]);
-/// The definitions of KuryrPorts: only when there are none any more, because they take all of them along.
+/// The definitions of our resources: only when there are none of them any more, because they take all of them along.
 pub(crate) const DEFINITIONS: Kind = kind(
     "apiextensions.k8s.io",
     "CustomResourceDefinition",
     "customresourcedefinitions",
     false,
-    &["kuryrports.openstack.org"],
+    &["kuryrports.openstack.org", "kuryrloadbalancers.openstack.org"],
 );
 
 /// Every kind, in the order they go.

@@ -8,8 +8,23 @@ use super::literals::{literals, literals_of_calls, sources};
 use super::root;
 
 /// Words in the controller that look like reasons and are none.
-const NO_REASONS: [&str; 7] =
-    ["PodScheduled", "KuryrPorts", "NotFound", "KuryrPort", "ServiceError", "HyperError", "ApiError"];
+const NO_REASONS: [&str; 14] = [
+    "PodScheduled",
+    "KuryrPorts",
+    "NotFound",
+    "KuryrPort",
+    "ServiceError",
+    "HyperError",
+    "ApiError",
+    // Kinds of objects, types of Services, and how they keep clients.
+    "EndpointSlices",
+    "KuryrLoadBalancers",
+    "LoadBalancer",
+    "ClusterIP",
+    "NodePort",
+    "ExternalName",
+    "ClientIP",
+];
 /// The same in the operator: Kubernetes' own.
 const OF_KUBERNETES: [&str; 16] = [
     "CrashLoopBackOff",

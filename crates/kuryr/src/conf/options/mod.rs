@@ -9,7 +9,7 @@ mod process_side;
 
 pub(crate) use kubernetes_side::kubernetes;
 pub(crate) use node_side::{cni_daemon, cni_health_server, os_vif_ovs};
-pub(crate) use openstack_side::{neutron, neutron_defaults};
+pub(crate) use openstack_side::{neutron, neutron_defaults, octavia_defaults, pod_vif_nested};
 pub(crate) use process_side::{default, health_server, kuryr, prometheus_exporter};
 
 use super::kinds::Kind;

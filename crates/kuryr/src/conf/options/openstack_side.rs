@@ -5,7 +5,9 @@ use super::Reader::{Both, Controller};
 use super::Rule::{Gone, Honoured, Ignored, Later};
 use super::{Definition, Group, Rule, options};
 
-const SERVICES: Rule = Later("Services");
+const SERVICES: Rule = Later("parts of Services that this version does not have");
+/// Most milliseconds Octavia takes (Octavia API, "Create Listener").
+const MILLISECONDS: Kind = Kind::Whole(0, 2_147_483_647);
 const NAMESPACES: Rule = Later("networks per namespace");
 const NESTED: Rule = Later("pods inside virtual machines");
 const POOLS: Rule = Later("ports kept ready in pools");
@@ -63,7 +65,7 @@ neutron_defaults "neutron_defaults" "What to use in the cloud where nothing else
     project: Kind::Text, Controller, Honoured, "Project of everything we create, by id; required";
     pod_subnet: Kind::List, Controller, Honoured, "Subnet of pods, by id; required. Two, an IPv4 and an IPv6 one of the same network, make pods dual-stack";
     pod_security_groups: Kind::List, Controller, Honoured, "Security groups of pods, by id. None: the project's group `default`";
-    service_subnet: Kind::Text, Controller, SERVICES, "Subnet of Services' addresses, by id";
+    service_subnet: Kind::Text, Controller, Honoured, "Subnet of Services' addresses, by id";
     external_svc_net: Kind::Text, Controller, SERVICES, "Network of floating IPs, by id";
     external_svc_subnet: Kind::Text, Controller, SERVICES, "Subnet of floating IPs, by id";
     ovs_bridge: Kind::Text, Both, Honoured, "Integration bridge. The controller uses it where a port names none; the daemon is not ready while the node has no bridge of that name";
@@ -76,12 +78,12 @@ neutron_defaults "neutron_defaults" "What to use in the cloud where nothing else
 }
 
 octavia_defaults "octavia_defaults" "Load balancers for Services." {
-    member_mode = "L3": Kind::Word(&["L2", "L3"]), Controller, SERVICES, "Whether members carry their own subnet (L2) or are reached by routing (L3)";
+    member_mode = "L3": Kind::Word(&["L2", "L3"]), Controller, Honoured, "Whether members carry their own subnet (L2) or are reached by routing (L3)";
     enforce_sg_rules = "true": Kind::Flag, Controller, SERVICES, "Apply NetworkPolicies at the load balancer, because it hides clients";
     sg_mode: Kind::Text, Controller, Gone("use enforce_sg_rules"), "Security groups of load balancers";
-    lb_algorithm = "ROUND_ROBIN": Kind::Word(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"]), Controller, SERVICES, "How a member is chosen; OVN needs SOURCE_IP_PORT";
-    timeout_client_data = "0": COUNT, Controller, SERVICES, "Milliseconds a client may be silent; 0: Octavia's default";
-    timeout_member_data = "0": COUNT, Controller, SERVICES, "Milliseconds a member may be silent; 0: Octavia's default";
+    lb_algorithm = "ROUND_ROBIN": Kind::Word(&["ROUND_ROBIN", "LEAST_CONNECTIONS", "SOURCE_IP", "SOURCE_IP_PORT"]), Controller, Honoured, "How a member is chosen; OVN needs SOURCE_IP_PORT";
+    timeout_client_data = "0": MILLISECONDS, Controller, Honoured, "Milliseconds a client may be silent; 0: Octavia's default";
+    timeout_member_data = "0": MILLISECONDS, Controller, Honoured, "Milliseconds a member may be silent; 0: Octavia's default";
 }
 
 namespace_subnet "namespace_subnet" "Networks per namespace." {
@@ -91,7 +93,7 @@ namespace_subnet "namespace_subnet" "Networks per namespace." {
 }
 
 pod_vif_nested "pod_vif_nested" "Pods inside virtual machines of the cloud." {
-    worker_nodes_subnets: Kind::List, Controller, NESTED, "Subnets of the virtual machines, by id";
+    worker_nodes_subnets: Kind::List, Controller, Honoured, "Subnets of nodes, by id: their addresses may be members of load balancers, too";
     worker_nodes_subnet: Kind::Text, Controller, Gone("use worker_nodes_subnets"), "Subnet of the virtual machines";
     rev_update_attempts = "3": COUNT, Controller, NESTED, "How often a changed port is tried again";
 }

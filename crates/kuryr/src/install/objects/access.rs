@@ -39,6 +39,10 @@ fn controller_rules() -> Vec<Value> {
         // The patch takes finalizers of kuryr-kubernetes away.
         rule("", "pods", &["list", "watch", "get", "patch"]),
         rule("openstack.org", "kuryrports", &["list", "watch", "get", "create", "patch", "delete"]),
+        // What is read of Services where they are balanced; the patch takes kuryr-kubernetes' finalizer away.
+        rule("", "services", &["list", "watch", "get", "patch"]),
+        rule("discovery.k8s.io", "endpointslices", &["list", "watch"]),
+        rule("openstack.org", "kuryrloadbalancers", &["list", "watch", "get", "create", "patch", "delete"]),
         // A repeated event is counted by a patch.
         rule("events.k8s.io", "events", &["create", "patch"]),
     ]

@@ -1,0 +1,472 @@
+//! Doing one step. The only file of this folder that changes anything outside the process.
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::{Api, ResourceExt as _};
+use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus};
+use kuryr_api::names;
+use kuryr_openstack::load_balancing::{
+    ListenerProtocol, ListenerUpdate, Member, NewListener, NewLoadBalancer, NewMember, NewPool, Persistence, Pool,
+    PoolProtocol, PoolUpdate, ProvisioningStatus, SessionPersistence,
+};
+use kuryr_openstack::{Error, ErrorKind};
+use serde_json::json;
+
+use super::desired::{Balancer, Desired, Listener};
+use super::facts::{Protocol, ServiceFacts};
+use super::index::Held;
+use super::plan::{Call, Observed, Place, Step};
+use super::watched::digest;
+use super::{Services, record};
+use crate::cache::{Key, version_of};
+use crate::condition;
+use crate::trouble::Trouble;
+
+impl Services {
+    /// Does one step for `key`. Repeating it is harmless.
+    pub(super) async fn apply(
+        &self,
+        key: &Key,
+        observed: &Observed,
+        desired: &Desired,
+        step: Step,
+    ) -> Result<(), Trouble> {
+        let (service, record) = (observed.service.as_deref(), observed.record.as_deref());
+        match (step, service, record) {
+            (Step::Find, _, _) => {
+                let held = self.find(key).await?;
+                self.index.settle(key, held);
+                Ok(())
+            }
+            (Step::CreateRecord(spec), Some(service), _) => self.create_record(key, service, spec).await,
+            (Step::UpdateRecord(spec), _, Some(record)) => {
+                // A merge: what is not said stays, so what is not there any more is said to be nothing.
+                let mut patch = json!({ "metadata": { "uid": record.uid() }, "spec": spec });
+                if spec.lb_ip.is_none() && record.spec.lb_ip.is_some() {
+                    patch["spec"]["lb_ip"] = json!(null);
+                }
+                if spec.provider.is_none() && record.spec.provider.is_some() {
+                    patch["spec"]["provider"] = json!(null);
+                }
+                self.patch(key, record, patch).await
+            }
+            (Step::RecordStatus, _, Some(record)) => {
+                let before = record.status.clone().unwrap_or_default();
+                let mut status = record::status(&observed.held, &before);
+                status.conditions = before.conditions;
+                let message = "the load balancer has what the Service needs";
+                condition::set_ready(&mut status.conditions, true, record::BALANCED, message, Timestamp::now());
+                self.write_status(key, record, &status).await
+            }
+            (Step::LetGoOfRecord, _, Some(record)) => self.let_go(key, record).await,
+            (Step::DropLegacyFinalizer, Some(service), _) => self.drop_legacy_finalizer(key, service).await,
+            (Step::Octavia(call), _, _) => self.call(key, desired, call).await,
+            // The plan only asks for steps on what it observed.
+            (step, _, _) => {
+                tracing::error!(%key, ?step, "a step without its object");
+                Ok(())
+            }
+        }
+    }
+
+    // ---- Octavia ---------------------------------------------------------------------------------------------------
+
+    async fn call(&self, key: &Key, desired: &Desired, call: Call) -> Result<(), Trouble> {
+        let outcome = match (call, desired) {
+            (Call::DeleteBalancer(id), _) => self.delete_balancer(key, &id).await,
+            (Call::FailOver(id), _) => self.cloud.load_balancing().fail_over(&id).await,
+            (Call::CreateBalancer, Desired::Balanced(balancer)) => self.create_balancer(key, balancer).await,
+            (call, Desired::Balanced(balancer)) => self.change(key, balancer, call).await,
+            (_, Desired::Nothing(_)) => Ok(()),
+        };
+        match outcome {
+            Ok(()) => {
+                // Octavia is at work on the whole load balancer after each change of a part.
+                self.index.change(key, |held| {
+                    if let Some(balancer) = held.balancer.as_mut().filter(|it| !it.provisioning_status.is_pending()) {
+                        balancer.provisioning_status = ProvisioningStatus::PendingUpdate;
+                    }
+                });
+                Ok(())
+            }
+            Err(error) => {
+                // What we know is old, or something may have been done: look before doing more.
+                let stale = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Busy);
+                if stale || error.outcome_unknown() {
+                    self.index.mark_uncertain(key);
+                }
+                Err(explain(error))
+            }
+        }
+    }
+
+    async fn create_balancer(&self, key: &Key, wanted: &Balancer) -> Result<(), Error> {
+        let new = NewLoadBalancer {
+            name: key.to_string(),
+            description: self.description(key),
+            project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
+            vip_subnet_id: Some(self.settings.subnet.clone()),
+            vip_address: Some(wanted.vip),
+            provider: self.settings.provider.clone(),
+            tags: self.marks(),
+            ..NewLoadBalancer::default()
+        };
+        let made = self.cloud.load_balancing().create_load_balancer(&new).await?;
+        tracing::info!(%key, balancer = made.id, vip = %wanted.vip, "load balancer created");
+        self.index.settle(key, Held { balancer: Some(made), ..Held::default() });
+        Ok(())
+    }
+
+    async fn delete_balancer(&self, key: &Key, id: &str) -> Result<(), Error> {
+        match self.cloud.load_balancing().delete_load_balancer(id).await {
+            Ok(()) => {
+                tracing::info!(%key, balancer = id, "load balancer deleted");
+                self.index.change(key, |held| {
+                    if let Some(balancer) = &mut held.balancer {
+                        balancer.provisioning_status = ProvisioningStatus::PendingDelete;
+                    }
+                });
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.index.settle(key, Held::default());
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Changes a part of the load balancer.
+    async fn change(&self, key: &Key, wanted: &Balancer, call: Call) -> Result<(), Error> {
+        let octavia = self.cloud.load_balancing();
+        match call {
+            Call::CreateListener(place) => {
+                let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
+                let balancer = self.index.of(key).0.balancer.as_ref().map(|balancer| balancer.id.clone());
+                let made = octavia.create_listener(&self.new_listener(balancer, place, listener)).await?;
+                self.index.change(key, |held| held.listeners.push(made));
+            }
+            Call::UpdateListener(id, place) => {
+                let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
+                let (client, member) = listener.timeouts;
+                let ranges = Some(listener.source_ranges.clone()).filter(|ranges| !ranges.is_empty());
+                let update = ListenerUpdate {
+                    timeout_client_data: client.map(Some),
+                    timeout_member_data: member.map(Some),
+                    allowed_cidrs: self.way().source_ranges.then_some(ranges),
+                    ..ListenerUpdate::default()
+                };
+                let changed = octavia.update_listener(&id, &update).await?;
+                self.index.change(key, |held| {
+                    held.listeners.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
+                });
+            }
+            Call::DeleteListener(id) => {
+                octavia.delete_listener(&id).await?;
+                self.index.change(key, |held| held.listeners.retain(|listener| listener.id != id));
+            }
+            Call::CreatePool(listener_id, place) => {
+                let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
+                let made = octavia.create_pool(&self.new_pool(&listener_id, place, listener)).await?;
+                self.index.change(key, |held| attach(held, &listener_id, made));
+            }
+            Call::UpdatePool(id, place) => {
+                let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
+                let update = PoolUpdate {
+                    lb_algorithm: Some(self.settings.algorithm),
+                    session_persistence: Some(persistence(place, listener)),
+                    ..PoolUpdate::default()
+                };
+                let changed = octavia.update_pool(&id, &update).await?;
+                self.index.change(key, |held| {
+                    held.pools.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
+                });
+            }
+            Call::DeletePool(id) => {
+                octavia.delete_pool(&id).await?;
+                self.index.change(key, |held| detach(held, &id));
+            }
+            Call::SetMembers(pool, place) => {
+                let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
+                octavia.set_members(&pool, &self.new_members(listener)).await?;
+                let known = self.index.of(key).0.members.get(&pool).cloned().unwrap_or_default();
+                self.index.change(key, |held| {
+                    held.members.insert(pool, members_after(listener, &known));
+                });
+            }
+            // Not of parts.
+            Call::CreateBalancer | Call::DeleteBalancer(_) | Call::FailOver(_) => {}
+        }
+        Ok(())
+    }
+
+    fn marks(&self) -> Vec<String> {
+        let has_tags = self.version.get().is_some_and(|version| version.has_tags());
+        if has_tags { self.tags.clone() } else { Vec::new() }
+    }
+
+    fn new_listener(&self, balancer: Option<String>, (protocol, port): Place, listener: &Listener) -> NewListener {
+        let (client, member) = listener.timeouts;
+        let ranges = Some(listener.source_ranges.clone()).filter(|ranges| !ranges.is_empty());
+        NewListener {
+            loadbalancer_id: balancer,
+            name: listener.name.clone(),
+            protocol: match protocol {
+                Protocol::Tcp => ListenerProtocol::Tcp,
+                Protocol::Udp => ListenerProtocol::Udp,
+                Protocol::Sctp => ListenerProtocol::Sctp,
+            },
+            protocol_port: port,
+            allowed_cidrs: ranges.filter(|_| self.way().source_ranges),
+            timeout_client_data: client,
+            timeout_member_data: member,
+            tags: self.marks(),
+            ..NewListener::default()
+        }
+    }
+
+    fn new_pool(&self, listener_id: &str, place: Place, listener: &Listener) -> NewPool {
+        NewPool {
+            listener_id: Some(listener_id.to_owned()),
+            name: listener.name.clone(),
+            protocol: match place.0 {
+                Protocol::Tcp => PoolProtocol::Tcp,
+                Protocol::Udp => PoolProtocol::Udp,
+                Protocol::Sctp => PoolProtocol::Sctp,
+            },
+            lb_algorithm: self.settings.algorithm,
+            session_persistence: persistence(place, listener),
+            tags: self.marks(),
+            ..NewPool::default()
+        }
+    }
+
+    fn new_members(&self, listener: &Listener) -> Vec<NewMember> {
+        let tags = self.marks();
+        let members = listener.members.iter().map(|((address, port), member)| NewMember {
+            address: *address,
+            protocol_port: *port,
+            subnet_id: member.subnet.clone(),
+            name: member.name.clone(),
+            weight: None,
+            tags: tags.clone(),
+        });
+        members.collect()
+    }
+
+    // ---- Kubernetes ------------------------------------------------------------------------------------------------
+
+    fn records_of(&self, key: &Key) -> Api<KuryrLoadBalancer> {
+        Api::namespaced(self.kube.clone(), &key.namespace)
+    }
+
+    async fn create_record(
+        &self,
+        key: &Key,
+        service: &ServiceFacts,
+        spec: KuryrLoadBalancerSpec,
+    ) -> Result<(), Trouble> {
+        let new = KuryrLoadBalancer {
+            metadata: ObjectMeta {
+                name: Some(key.name.clone()),
+                namespace: Some(key.namespace.clone()),
+                finalizers: Some(vec![names::KURYRLOADBALANCER_FINALIZER.to_owned()]),
+                owner_references: Some(vec![OwnerReference {
+                    api_version: "v1".to_owned(),
+                    kind: "Service".to_owned(),
+                    name: key.name.clone(),
+                    uid: service.uid.clone(),
+                    controller: None,
+                    block_owner_deletion: None,
+                }]),
+                ..ObjectMeta::default()
+            },
+            spec,
+            status: Some(KuryrLoadBalancerStatus::default()),
+        };
+        let api = self.records_of(key);
+        match api.create(&PostParams::default(), &new).await {
+            Ok(created) => self.watched.records.wrote(key.clone(), digest(created)),
+            // Ours, by a call whose answer was lost, or not seen yet by the watch.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                let found = api.get(&key.name).await?;
+                self.watched.records.wrote(key.clone(), digest(found));
+            }
+            Err(kube::Error::Api(status)) if status.message.contains("being terminated") => {
+                return Err(Trouble::mistake("NamespaceTerminating", "the namespace is being deleted"));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Writes the status, unless the KuryrLoadBalancer was replaced meanwhile.
+    pub(super) async fn write_status(
+        &self,
+        key: &Key,
+        record: &KuryrLoadBalancer,
+        status: &KuryrLoadBalancerStatus,
+    ) -> Result<(), Trouble> {
+        let mut patch = json!({ "metadata": { "uid": record.uid() }, "status": status });
+        // A merge keeps what is not said: what has ended is said to be nothing.
+        for part in ["loadbalancer", "listeners", "pools", "members", "service_pub_ip_info"] {
+            if patch["status"].get(part).is_none() {
+                patch["status"][part] = json!(null);
+            }
+        }
+        let finalizer = names::KURYRLOADBALANCER_FINALIZER;
+        if !record.finalizers().iter().any(|known| known == finalizer) {
+            let mut finalizers = record.finalizers().to_vec();
+            finalizers.push(finalizer.to_owned());
+            patch["metadata"]["finalizers"] = json!(finalizers);
+            patch["metadata"]["resourceVersion"] = json!(record.resource_version());
+        }
+        self.patch(key, record, patch).await
+    }
+
+    /// Takes our finalizer off, and deletes what nobody has deleted.
+    async fn let_go(&self, key: &Key, record: &KuryrLoadBalancer) -> Result<(), Trouble> {
+        let others = |finalizer: &&String| *finalizer != names::KURYRLOADBALANCER_FINALIZER;
+        let finalizers: Vec<&String> = record.finalizers().iter().filter(others).collect();
+        if finalizers.len() != record.finalizers().len() {
+            let patch = json!({ "metadata": {
+                "uid": record.uid(), "resourceVersion": record.resource_version(), "finalizers": finalizers,
+            }});
+            return self.patch(key, record, patch).await;
+        }
+        if record.metadata.deletion_timestamp.is_some() {
+            // Others hold it; it is nothing to us any more.
+            self.watched.records.remove(key, &record.uid().unwrap_or_default(), version_of(record));
+            return Ok(());
+        }
+        let uid = record.uid().unwrap_or_default();
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match self.records_of(key).delete(&key.name, &parameters).await {
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.watched.records.remove(key, &uid, version_of(record));
+        Ok(())
+    }
+
+    async fn patch(&self, key: &Key, record: &KuryrLoadBalancer, patch: serde_json::Value) -> Result<(), Trouble> {
+        let api = self.records_of(key);
+        match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(patched) => {
+                let patched: KuryrLoadBalancer = digest(patched);
+                if patched.metadata.deletion_timestamp.is_some() && patched.finalizers().is_empty() {
+                    self.watched.records.remove(key, &patched.uid().unwrap_or_default(), version_of(&patched));
+                } else {
+                    self.watched.records.wrote(key.clone(), patched);
+                }
+                Ok(())
+            }
+            Err(kube::Error::Api(status)) if status.code == 404 => {
+                self.watched.records.remove(key, &record.uid().unwrap_or_default(), version_of(record));
+                Ok(())
+            }
+            // What we saw is old. Look for ourselves rather than wait for the watch.
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                if let Some(found) = api.get_opt(&key.name).await? {
+                    self.watched.records.wrote(key.clone(), digest(found));
+                }
+                Err(kube::Error::Api(status).into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn drop_legacy_finalizer(&self, key: &Key, service: &ServiceFacts) -> Result<(), Trouble> {
+        let api: Api<Service> = Api::namespaced(self.kube.clone(), &key.namespace);
+        let Some(found) = api.get_opt(&key.name).await? else {
+            self.watched.services.remove(key, &service.uid, service.version);
+            return Ok(());
+        };
+        let others = |finalizer: &&String| *finalizer != names::LEGACY_SERVICE_FINALIZER;
+        let patch = json!({ "metadata": {
+            "uid": found.uid(),
+            "resourceVersion": found.resource_version(),
+            "finalizers": found.finalizers().iter().filter(others).collect::<Vec<_>>(),
+        }});
+        let patched = api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await?;
+        let facts = ServiceFacts::read(&patched);
+        if facts.leaves && patched.finalizers().is_empty() {
+            self.watched.services.remove(key, &facts.uid, facts.version);
+        } else {
+            self.watched.services.wrote(key.clone(), facts);
+        }
+        Ok(())
+    }
+}
+
+/// What keeps a client with its pod. Octavia takes a timeout for UDP and SCTP only (Octavia API, "Session persistence").
+fn persistence((protocol, _): Place, listener: &Listener) -> Option<SessionPersistence> {
+    listener.affinity.map(|seconds| SessionPersistence {
+        kind: Persistence::SourceIp,
+        cookie_name: None,
+        persistence_timeout: (protocol != Protocol::Tcp).then_some(seconds),
+        persistence_granularity: None,
+    })
+}
+
+/// A pool that was made for a listener.
+fn attach(held: &mut Held, listener: &str, pool: Pool) {
+    for known in held.listeners.iter_mut().filter(|known| known.id == listener) {
+        known.default_pool_id = Some(pool.id.clone());
+    }
+    held.pools.push(pool);
+}
+
+/// A pool that is gone.
+fn detach(held: &mut Held, pool: &str) {
+    held.pools.retain(|known| known.id != pool);
+    held.members.remove(pool);
+    for listener in &mut held.listeners {
+        listener.default_pool_id = listener.default_pool_id.take().filter(|id| id != pool);
+    }
+}
+
+/// The members of a pool after all were set. Octavia does not say their ids; the next pass has those of new ones.
+fn members_after(listener: &Listener, before: &[Member]) -> Vec<Member> {
+    let members = listener.members.iter().map(|((address, port), member)| {
+        let known = before.iter().find(|known| known.address == Some(*address) && known.protocol_port == *port);
+        Member {
+            id: known.map(|known| known.id.clone()).unwrap_or_default(),
+            project_id: known.map(|known| known.project_id.clone()).unwrap_or_default(),
+            name: member.name.clone(),
+            provisioning_status: ProvisioningStatus::Active,
+            address: Some(*address),
+            protocol_port: *port,
+            subnet_id: member.subnet.clone(),
+            ..Member::default()
+        }
+    });
+    members.collect()
+}
+
+/// What an answer of Octavia's means for the Service's owner.
+fn explain(error: Error) -> Trouble {
+    match error.kind() {
+        ErrorKind::OverQuota => Trouble::quota(
+            "QuotaExceeded",
+            format!(
+                "{}; raise the project's quota of load balancers, or delete what is not needed; the Service goes on by itself",
+                error.message().trim_end_matches('.')
+            ),
+        ),
+        ErrorKind::BadRequest => Trouble::mistake(
+            "RefusedByCloud",
+            format!(
+                "{}; Octavia's provider may lack what the Service asks for: change the Service, or [octavia_defaults] in kuryr.conf",
+                error.message().trim_end_matches('.')
+            ),
+        ),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,175 @@
+//! What Octavia has for our Services, as last seen: loaded once, kept up by our own calls, and compared with Octavia in bulk from
+//! time to time. No reconcile lists for itself, unless an answer was lost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use kuryr_openstack::load_balancing::{Listener, LoadBalancer, Member, Pool, ProvisioningStatus};
+
+use crate::cache::Key;
+
+/// What Octavia has for one Service.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Held {
+    pub(crate) balancer: Option<LoadBalancer>,
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) pools: Vec<Pool>,
+    /// By pool.
+    pub(crate) members: BTreeMap<String, Vec<Member>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    held: HashMap<Key, Arc<Held>>,
+    /// Services for which something may have been made without an answer reaching us.
+    uncertain: HashSet<Key>,
+    /// Services of which we changed something during the running pass: its lists may be older.
+    fresh: HashSet<Key>,
+}
+
+/// Load balancers by the Service they are for.
+#[derive(Default)]
+pub(crate) struct Index {
+    inner: Mutex<Inner>,
+}
+
+impl Index {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is for this Service, and whether that is in doubt.
+    pub(crate) fn of(&self, key: &Key) -> (Arc<Held>, bool) {
+        let inner = self.lock();
+        (inner.held.get(key).cloned().unwrap_or_default(), inner.uncertain.contains(key))
+    }
+
+    /// Every Service for which there is something.
+    pub(crate) fn keys(&self) -> Vec<Key> {
+        self.lock().held.keys().cloned().collect()
+    }
+
+    /// Takes in what a call of ours changed.
+    pub(crate) fn change(&self, key: &Key, change: impl FnOnce(&mut Held)) {
+        let mut inner = self.lock();
+        let mut held = inner.held.get(key).map(|held| Held::clone(held)).unwrap_or_default();
+        change(&mut held);
+        inner.fresh.insert(key.clone());
+        inner.put(key, held);
+    }
+
+    /// Something may have been made or changed: look before doing more.
+    pub(crate) fn mark_uncertain(&self, key: &Key) {
+        self.lock().uncertain.insert(key.clone());
+    }
+
+    /// Takes in all there is for a Service, which settles any doubt.
+    pub(crate) fn settle(&self, key: &Key, held: Held) {
+        let mut inner = self.lock();
+        inner.uncertain.remove(key);
+        inner.fresh.insert(key.clone());
+        inner.put(key, held);
+    }
+
+    /// Services whose load balancer Octavia is at work on.
+    pub(crate) fn pending(&self) -> Vec<Key> {
+        let is_pending = |held: &Held| held.balancer.as_ref().is_some_and(|it| it.provisioning_status.is_pending());
+        self.lock().held.iter().filter(|(_, held)| is_pending(held)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// Takes in the states of load balancers that were waited for; `listed` is all there are. Returns whom it concerns.
+    pub(crate) fn advance(&self, waited_for: &[Key], listed: &[LoadBalancer]) -> Vec<Key> {
+        let mut inner = self.lock();
+        let mut concerned = Vec::new();
+        for key in waited_for {
+            let Some(mut held) = inner.held.get(key).map(|held| Held::clone(held)) else { continue };
+            let Some(known) = &held.balancer else { continue };
+            match listed.iter().find(|balancer| balancer.id == known.id) {
+                Some(balancer) if balancer.provisioning_status == ProvisioningStatus::Deleted => held = Held::default(),
+                Some(balancer) if *balancer == *known => continue,
+                Some(balancer) => held.balancer = Some(balancer.clone()),
+                None => held = Held::default(),
+            }
+            let waits = held.balancer.as_ref().is_some_and(|it| it.provisioning_status.is_pending());
+            inner.put(key, held);
+            if !waits {
+                concerned.push(key.clone());
+            }
+        }
+        concerned
+    }
+
+    /// Begins a pass: what is changed from now on wins over the lists that are being fetched.
+    pub(crate) fn begin_pass(&self) {
+        self.lock().fresh.clear();
+    }
+
+    /// Ends a pass with all there is. Returns whom it concerns.
+    pub(crate) fn end_pass(&self, mut all: HashMap<Key, Held>) -> BTreeSet<Key> {
+        let mut inner = self.lock();
+        let mut concerned = BTreeSet::new();
+        let known: BTreeSet<Key> = inner.held.keys().chain(all.keys()).cloned().collect();
+        for key in known {
+            if inner.fresh.contains(&key) {
+                continue;
+            }
+            let held = all.remove(&key).unwrap_or_default();
+            if inner.held.get(&key).is_none_or(|known| **known != held) {
+                inner.put(&key, held);
+                concerned.insert(key);
+            }
+        }
+        concerned
+    }
+}
+
+impl Inner {
+    fn put(&mut self, key: &Key, held: Held) {
+        if held == Held::default() {
+            self.held.remove(key);
+        } else {
+            self.held.insert(key.clone(), Arc::new(held));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key { namespace: "default".to_owned(), name: "web".to_owned() }
+    }
+
+    fn balancer(status: ProvisioningStatus) -> LoadBalancer {
+        LoadBalancer { id: "1".to_owned(), provisioning_status: status, ..LoadBalancer::default() }
+    }
+
+    fn held(status: ProvisioningStatus) -> Held {
+        Held { balancer: Some(balancer(status)), ..Held::default() }
+    }
+
+    #[test]
+    fn who_waits_is_told_when_octavia_is_done() {
+        let index = Index::default();
+        index.settle(&key(), held(ProvisioningStatus::PendingUpdate));
+        assert_eq!(index.pending(), [key()]);
+        assert!(index.advance(&[key()], &[balancer(ProvisioningStatus::PendingUpdate)]).is_empty());
+        assert_eq!(index.advance(&[key()], &[balancer(ProvisioningStatus::Active)]), [key()]);
+        assert!(index.pending().is_empty());
+        index.settle(&key(), held(ProvisioningStatus::PendingDelete));
+        assert_eq!(index.advance(&[key()], &[]), [key()]);
+        assert!(index.keys().is_empty());
+    }
+
+    #[test]
+    fn what_we_changed_during_a_pass_wins() {
+        let index = Index::default();
+        index.begin_pass();
+        index.settle(&key(), held(ProvisioningStatus::PendingCreate));
+        assert!(index.end_pass(HashMap::new()).is_empty());
+        index.begin_pass();
+        assert_eq!(index.end_pass(HashMap::new()), BTreeSet::from([key()]));
+        assert!(index.keys().is_empty());
+    }
+}

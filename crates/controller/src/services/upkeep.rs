@@ -1,0 +1,179 @@
+//! What Octavia has: loaded once, asked for the states somebody waits for in one call for all, and compared from time to time.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use kuryr_openstack::Error;
+use kuryr_openstack::load_balancing::{ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery, ProvisioningStatus};
+use tokio_util::sync::CancellationToken;
+
+use super::Services;
+use super::index::Held;
+use crate::cache::Key;
+
+/// Lists of members asked for at once.
+const LISTS_AT_ONCE: usize = 8;
+
+/// The Service a load balancer of this name is for.
+fn key_of(balancer: &LoadBalancer) -> Option<Key> {
+    let (namespace, name) = balancer.name.split_once('/')?;
+    let is_name = |name: &str| !name.is_empty() && !name.contains('/');
+    (is_name(namespace) && is_name(name)).then(|| Key { namespace: namespace.to_owned(), name: name.to_owned() })
+}
+
+impl Services {
+    /// Loads the index; tries until it succeeds.
+    pub(super) async fn load_index(&self) {
+        let mut wait = Duration::from_millis(500);
+        loop {
+            let loaded = async {
+                let version = self.cloud.load_balancing().version().await?;
+                self.version.get_or_init(|| version);
+                self.compare_with_octavia().await
+            };
+            let Err(error) = loaded.await else { return };
+            tracing::warn!(%error, "cannot list our load balancers; trying again in {wait:?}");
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(15));
+        }
+    }
+
+    /// Compares with Octavia until `shutdown`.
+    pub(super) async fn watch_drift(&self, shutdown: &CancellationToken) {
+        loop {
+            let rest = tokio::time::sleep(self.config.drift_interval);
+            if shutdown.run_until_cancelled(rest).await.is_none() {
+                return;
+            }
+            match shutdown.run_until_cancelled(self.compare_with_octavia()).await {
+                None => return,
+                Some(Ok(())) => {}
+                Some(Err(error)) => tracing::warn!(%error, "cannot list our load balancers"),
+            }
+        }
+    }
+
+    /// Asks for the states somebody waits for, until `shutdown`.
+    pub(super) async fn poll_pending(&self, shutdown: &CancellationToken) {
+        loop {
+            let rest = tokio::time::sleep(self.config.activation_interval);
+            if shutdown.run_until_cancelled(rest).await.is_none() {
+                return;
+            }
+            let waited_for = self.index.pending();
+            if waited_for.is_empty() {
+                continue;
+            }
+            let query = LoadBalancerQuery { project_id: Some(self.project().to_owned()), ..Default::default() };
+            match self.cloud.load_balancing().list_load_balancers(&query).await {
+                Ok(listed) => {
+                    self.index.advance(&waited_for, &listed).into_iter().for_each(|key| self.queue.wake(key));
+                }
+                Err(error) => tracing::debug!(%error, "cannot ask for the states of load balancers"),
+            }
+        }
+    }
+
+    /// One pass: what Octavia has becomes what we know, and whoever it concerns is looked at.
+    async fn compare_with_octavia(&self) -> Result<(), Error> {
+        self.index.begin_pass();
+        let balancers = self.list(None).await?;
+        let all = self.with_children(balancers, None).await?;
+        self.index.end_pass(all).into_iter().for_each(|key| self.queue.wake(key));
+        Ok(())
+    }
+
+    /// All there is for one Service.
+    pub(super) async fn find(&self, key: &Key) -> Result<Held, Error> {
+        let balancers = self.list(Some(key.to_string())).await?;
+        let id = balancers.first().map(|(_, balancer)| balancer.id.clone());
+        let mut all = self.with_children(balancers, id).await?;
+        Ok(all.remove(key).unwrap_or_default())
+    }
+
+    /// Our load balancers, all or those of one name.
+    async fn list(&self, name: Option<String>) -> Result<Vec<(Key, LoadBalancer)>, Error> {
+        let query = LoadBalancerQuery { project_id: Some(self.project().to_owned()), name, ..Default::default() };
+        let listed = self.cloud.load_balancing().list_load_balancers(&query).await?;
+        // What kuryr-kubernetes made has no tag, but its KuryrLoadBalancer names it.
+        let recorded: BTreeSet<String> = (self.watched.records.all().iter())
+            .filter_map(|(_, record)| Some(record.status.as_ref()?.loadbalancer.as_ref()?.id.clone()))
+            .collect();
+        let ours = listed.into_iter().filter(|balancer| {
+            balancer.provisioning_status != ProvisioningStatus::Deleted
+                && balancer.vip_subnet_id.as_ref() == Some(&self.settings.subnet)
+                && (self.is_marked(balancer) || recorded.contains(&balancer.id))
+        });
+        Ok(ours.filter_map(|balancer| Some((key_of(&balancer)?, balancer))).collect())
+    }
+
+    /// These load balancers with what is on them; `only` narrows the lists to one.
+    async fn with_children(
+        &self,
+        balancers: Vec<(Key, LoadBalancer)>,
+        only: Option<String>,
+    ) -> Result<HashMap<Key, Held>, Error> {
+        let mut all: HashMap<Key, Held> = HashMap::new();
+        if balancers.is_empty() {
+            return Ok(all);
+        }
+        let octavia = self.cloud.load_balancing();
+        let project_id = Some(self.project().to_owned());
+        let of_listeners =
+            ListenerQuery { project_id: project_id.clone(), load_balancer_id: only.clone(), ..Default::default() };
+        let of_pools = PoolQuery { project_id, load_balancer_id: only, ..Default::default() };
+        let (listeners, pools) =
+            tokio::try_join!(octavia.list_listeners(&of_listeners), octavia.list_pools(&of_pools))?;
+        let owners: HashMap<String, Key> =
+            balancers.iter().map(|(key, balancer)| (balancer.id.clone(), key.clone())).collect();
+        for (key, balancer) in balancers {
+            all.entry(key).or_default().balancer = Some(balancer);
+        }
+        for listener in listeners {
+            let owner = listener.loadbalancers.first().and_then(|balancer| owners.get(&balancer.id));
+            if let Some(held) = owner.and_then(|key| all.get_mut(key)) {
+                held.listeners.push(listener);
+            }
+        }
+        let mut with_members = Vec::new();
+        for pool in pools {
+            let owner = pool.loadbalancers.first().and_then(|balancer| owners.get(&balancer.id));
+            if let Some(key) = owner {
+                if !pool.members.is_empty() {
+                    with_members.push((key.clone(), pool.id.clone()));
+                }
+                if let Some(held) = all.get_mut(key) {
+                    held.pools.push(pool);
+                }
+            }
+        }
+        let asked = with_members.into_iter().map(|(key, pool)| async {
+            match octavia.list_members(&pool).await {
+                Ok(members) => Ok((key, pool, members)),
+                Err(error) if error.kind() == kuryr_openstack::ErrorKind::NotFound => Ok((key, pool, Vec::new())),
+                Err(error) => Err(error),
+            }
+        });
+        let lists: Vec<(Key, String, Vec<Member>)> =
+            stream::iter(asked).buffer_unordered(LISTS_AT_ONCE).try_collect().await?;
+        for (key, pool, members) in lists {
+            if let Some(held) = all.get_mut(&key) {
+                held.members.insert(pool, members);
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_services_have_a_key() {
+        let of = |name: &str| key_of(&LoadBalancer { name: name.to_owned(), ..LoadBalancer::default() });
+        assert_eq!(of("default/web"), Some(Key { namespace: "default".to_owned(), name: "web".to_owned() }));
+        assert!(["web", "a/b/c", "/web", "web/"].iter().all(|name| of(name).is_none()));
+    }
+}
