@@ -60,8 +60,19 @@ pub struct Services {
     pub member_mode: MemberMode,
     /// `[pod_vif_nested] worker_nodes_subnets`: subnets of nodes, whose addresses may be members too.
     pub node_subnets: Vec<String>,
+    /// Where LoadBalancers get their addresses from outside; without it they have none.
+    pub external: Option<External>,
     /// `[octavia_defaults] timeout_client_data`, `timeout_member_data`: milliseconds of silence; Octavia's defaults if not said.
     pub timeouts: (Option<u32>, Option<u32>),
+}
+
+/// Where floating IPs come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct External {
+    /// `[neutron_defaults] external_svc_net`: the external network.
+    pub network: String,
+    /// `[neutron_defaults] external_svc_subnet`: a subnet of it; Neutron's choice if not said.
+    pub subnet: Option<String>,
 }
 
 /// How members are reached.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::Method;
 use kuryr_api::names::{KURYRPORT_FINALIZER, LEGACY_POD_FINALIZER, LEGACY_SERVICE_FINALIZER};
-use kuryr_controller::config::{MemberMode, Services};
+use kuryr_controller::config::{External, MemberMode, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
@@ -50,13 +50,14 @@ fn ready(name: &'static str, wanted: &'static str) -> impl Fn(&World) -> Result<
     }
 }
 
-fn balanced_in(subnet: String) -> Services {
+fn balanced_in(subnet: String, external: String) -> Services {
     Services {
         subnet,
         provider: None,
         algorithm: LbAlgorithm::RoundRobin,
         member_mode: MemberMode::L3,
         node_subnets: Vec::new(),
+        external: Some(External { network: external, subnet: None }),
         timeouts: (None, None),
     }
 }
@@ -78,7 +79,7 @@ async fn services(world: &World) {
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": { "name": "web", "namespace": NAMESPACE, "finalizers": [LEGACY_SERVICE_FINALIZER] },
-        "spec": { "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"],
+        "spec": { "type": "LoadBalancer", "clusterIP": "10.96.0.10", "clusterIPs": ["10.96.0.10"],
             "ports": [{ "port": 80, "targetPort": 8080, "protocol": "TCP" }] },
     });
     world.cluster.create(service).unwrap();
@@ -96,7 +97,12 @@ async fn services(world: &World) {
 async fn the_controller_asks_for_exactly_what_it_may() {
     let mut world = World::new(1);
     let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
-    world.config.services = Some(balanced_in(subnet));
+    let external = world.cloud.seed_network("admin", "public", &["172.24.4.0/24"]).network;
+    world.cloud.update("networks", &external, json!({ "router:external": true }));
+    let gateway = json!({ "network_id": external });
+    let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
+    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
+    world.config.services = Some(balanced_in(subnet, external));
     let world = world;
     let quota = |limit| world.cloud.set_quota("k8s", "port", limit);
     let controller = world.start();

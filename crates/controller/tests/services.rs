@@ -7,7 +7,7 @@ mod world;
 use std::time::Duration;
 
 use http::Method;
-use kuryr_controller::config::{MemberMode, Services};
+use kuryr_controller::config::{External, MemberMode, Services};
 use kuryr_fake::faults::{Lose, Rule};
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
@@ -28,6 +28,7 @@ fn world(seed: u64) -> World {
         algorithm: LbAlgorithm::SourceIpPort,
         member_mode: MemberMode::L2,
         node_subnets: Vec::new(),
+        external: None,
         timeouts: (None, None),
     });
     world
@@ -253,5 +254,104 @@ async fn an_answer_that_is_lost_makes_nothing_twice() {
     world.until(LONG, balanced("web", 2)).await;
     let count = |collection: &str| world.cloud.load_balancing(collection).len();
     assert_eq!((count("loadbalancers"), count("listeners"), count("pools")), (1, 1, 1));
+    controller.stop().await;
+}
+
+// ---- addresses from outside ----------------------------------------------------------------------------------------
+
+/// The same world with an external network, and a router between it and the Services' subnet.
+fn public_world(seed: u64) -> World {
+    let mut world = world(seed);
+    let external = world.cloud.seed_network("admin", "public", &["172.24.4.0/24"]);
+    world.cloud.update("networks", &external.network, json!({ "router:external": true }));
+    let gateway = json!({ "network_id": external.network });
+    let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
+    let services = world.config.services.as_mut().unwrap();
+    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &services.subnet);
+    services.external = Some(External { network: external.network, subnet: None });
+    world
+}
+
+fn create_load_balancer(world: &World, name: &str, address: &str, asked: Option<&str>) {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "name": name, "namespace": NAMESPACE },
+        "spec": { "type": "LoadBalancer", "clusterIP": address, "clusterIPs": [address], "ports": http(),
+            "loadBalancerIP": asked },
+    });
+    world.cluster.create(service).unwrap();
+    set_endpoints(world, name, 10..12, &targets());
+}
+
+/// The floating IPs there are: address, and whether it leads to the first load balancer.
+fn floating_ips(world: &World) -> Vec<(String, bool)> {
+    let vip = world.cloud.load_balancing("loadbalancers").first().map(|balancer| balancer["vip_port_id"].clone());
+    let all = world.cloud.list("floatingips");
+    let leads = |it: &Value| it["port_id"].is_string() && Some(&it["port_id"]) == vip.as_ref();
+    all.iter().map(|it| (it["floating_ip_address"].as_str().unwrap().to_owned(), leads(it))).collect()
+}
+
+fn told(world: &World, name: &str) -> Option<String> {
+    let service = world.cluster.get(SERVICES, NAMESPACE, name)?;
+    Some(service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str()?.to_owned())
+}
+
+/// Whether the Service has the only floating IP, and is told so; which it is.
+fn published(world: &World) -> Result<String, String> {
+    match (floating_ips(world).as_slice(), told(world, "web")) {
+        ([(address, true)], Some(told)) if *address == told => balanced("web", 2)(world).map(|()| told),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancer_has_an_address_from_outside_and_gives_it_back() {
+    let world = public_world(8);
+    let controller = world.start();
+    create_load_balancer(&world, "web", "10.96.0.10", None);
+    world.until(LONG, |world| published(world).map(drop)).await;
+    let record = world.cluster.get(RECORDS, NAMESPACE, "web").unwrap();
+    assert_eq!(record["status"]["service_pub_ip_info"]["alloc_method"], "pool");
+    // Its load balancer is lost: the address stays.
+    let address = published(&world).unwrap();
+    world.cloud.lose_load_balancer(record["status"]["loadbalancer"]["id"].as_str().unwrap());
+    world.pass(Duration::from_secs(90)).await;
+    world.until(LONG, |world| published(world).map(drop)).await;
+    assert_eq!(published(&world), Ok(address));
+    // No LoadBalancer any more, and one again.
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    let withdrawn = |world: &World| match (floating_ips(world).len(), told(world, "web")) {
+        (0, None) => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    world.until(LONG, withdrawn).await;
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "LoadBalancer" } })).unwrap();
+    world.until(LONG, |world| published(world).map(drop)).await;
+    remove_service(&world, "web");
+    let gone = |world: &World| match floating_ips(world).len() {
+        0 if world.cloud.load_balancing("loadbalancers").is_empty() => Ok(()),
+        left => Err(format!("{left} floating IPs, or a load balancer")),
+    };
+    world.until(LONG, gone).await;
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_asked_for_is_taken_and_left_there() {
+    let world = public_world(9);
+    let network = world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone();
+    let project = world.cloud.project("k8s");
+    let made = world.cloud.create("floatingips", json!({ "floating_network_id": network, "project_id": project }));
+    let address = made["floating_ip_address"].as_str().unwrap().to_owned();
+    let controller = world.start();
+    create_load_balancer(&world, "web", "10.96.0.10", Some(&address));
+    world.until(LONG, |world| published(world).map(drop)).await;
+    let record = world.cluster.get(RECORDS, NAMESPACE, "web").unwrap();
+    assert_eq!(record["status"]["service_pub_ip_info"]["alloc_method"], "user");
+    remove_service(&world, "web");
+    let left = |world: &World| match floating_ips(world).as_slice() {
+        [(known, false)] if *known == address && world.cloud.load_balancing("loadbalancers").is_empty() => Ok(()),
+        other => Err(format!("{other:?}")),
+    };
+    world.until(LONG, left).await;
     controller.stop().await;
 }

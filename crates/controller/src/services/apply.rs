@@ -1,4 +1,4 @@
-//! Doing one step. The only file of this folder that changes anything outside the process.
+//! Doing one step. With `public`, the only file of this folder that changes anything outside the process.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -54,7 +54,7 @@ impl Services {
             }
             (Step::RecordStatus, _, Some(record)) => {
                 let before = record.status.clone().unwrap_or_default();
-                let mut status = record::status(&observed.held, &before);
+                let mut status = record::status(&observed.held, &before, &self.marks);
                 status.conditions = before.conditions;
                 let message = "the load balancer has what the Service needs";
                 condition::set_ready(&mut status.conditions, true, record::BALANCED, message, Timestamp::now());
@@ -62,7 +62,14 @@ impl Services {
             }
             (Step::LetGoOfRecord, _, Some(record)) => self.let_go(key, record).await,
             (Step::DropLegacyFinalizer, Some(service), _) => self.drop_legacy_finalizer(key, service).await,
-            (Step::Octavia(call), _, _) => self.call(key, desired, call).await,
+            (Step::TellAddress(address), Some(service), _) => self.tell_address(key, service, address).await,
+            (Step::Cloud(Call::Publish), _, _) => match desired {
+                Desired::Balanced(balancer) => self.publish(key, balancer).await,
+                Desired::Nothing(_) => Ok(()),
+            },
+            (Step::Cloud(Call::Lead(id)), _, _) => self.lead(key, &id).await,
+            (Step::Cloud(Call::Withdraw(id)), _, _) => self.withdraw(key, observed, &id).await,
+            (Step::Cloud(call), _, _) => self.call(key, desired, call).await,
             // The plan only asks for steps on what it observed.
             (step, _, _) => {
                 tracing::error!(%key, ?step, "a step without its object");
@@ -105,17 +112,20 @@ impl Services {
     async fn create_balancer(&self, key: &Key, wanted: &Balancer) -> Result<(), Error> {
         let new = NewLoadBalancer {
             name: key.to_string(),
-            description: self.description(key),
+            description: self.marks.description(key),
             project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
             vip_subnet_id: Some(self.settings.subnet.clone()),
             vip_address: Some(wanted.vip),
             provider: self.settings.provider.clone(),
-            tags: self.marks(),
+            tags: self.tags(),
             ..NewLoadBalancer::default()
         };
         let made = self.cloud.load_balancing().create_load_balancer(&new).await?;
         tracing::info!(%key, balancer = made.id, vip = %wanted.vip, "load balancer created");
-        self.index.settle(key, Held { balancer: Some(made), ..Held::default() });
+        self.index.change(key, |held| {
+            held.lose_balancer();
+            held.balancer = Some(made);
+        });
         Ok(())
     }
 
@@ -131,7 +141,7 @@ impl Services {
                 Ok(())
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.index.settle(key, Held::default());
+                self.index.change(key, Held::lose_balancer);
                 Ok(())
             }
             Err(error) => Err(error),
@@ -198,13 +208,16 @@ impl Services {
             }
             // Not of parts.
             Call::CreateBalancer | Call::DeleteBalancer(_) | Call::FailOver(_) => {}
+            // Not of Octavia.
+            Call::Publish | Call::Lead(_) | Call::Withdraw(_) => {}
         }
         Ok(())
     }
 
-    fn marks(&self) -> Vec<String> {
+    /// The tags of what is made.
+    fn tags(&self) -> Vec<String> {
         let has_tags = self.version.get().is_some_and(|version| version.has_tags());
-        if has_tags { self.tags.clone() } else { Vec::new() }
+        if has_tags { self.marks.tags.clone() } else { Vec::new() }
     }
 
     fn new_listener(&self, balancer: Option<String>, (protocol, port): Place, listener: &Listener) -> NewListener {
@@ -222,7 +235,7 @@ impl Services {
             allowed_cidrs: ranges.filter(|_| self.way().source_ranges),
             timeout_client_data: client,
             timeout_member_data: member,
-            tags: self.marks(),
+            tags: self.tags(),
             ..NewListener::default()
         }
     }
@@ -238,13 +251,13 @@ impl Services {
             },
             lb_algorithm: self.settings.algorithm,
             session_persistence: persistence(place, listener),
-            tags: self.marks(),
+            tags: self.tags(),
             ..NewPool::default()
         }
     }
 
     fn new_members(&self, listener: &Listener) -> Vec<NewMember> {
-        let tags = self.marks();
+        let tags = self.tags();
         let members = listener.members.iter().map(|((address, port), member)| NewMember {
             address: *address,
             protocol_port: *port,

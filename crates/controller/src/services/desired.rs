@@ -27,6 +27,8 @@ pub(crate) struct Balancer {
     pub(crate) vip: IpAddr,
     /// Further addresses: of the other family.
     pub(crate) more_vips: Vec<IpAddr>,
+    /// Its address from outside, if it is to have one.
+    pub(crate) public: Option<Public>,
     /// What listens, by protocol and port.
     pub(crate) listeners: BTreeMap<(Protocol, u16), Listener>,
     /// Addresses that were left out because they are neither pods' nor nodes'.
@@ -35,6 +37,13 @@ pub(crate) struct Balancer {
 
 /// Milliseconds a client, and a member, may be silent; Octavia's defaults if not said.
 pub(crate) type Timeouts = (Option<u32>, Option<u32>);
+
+/// An address from outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Public {
+    /// The one that is asked for; any if none is.
+    pub(crate) asked: Option<IpAddr>,
+}
 
 /// A listener with its pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,17 +69,21 @@ pub(crate) struct Member {
     pub(crate) subnet: Option<String>,
 }
 
-/// Where members may be: subnets of pods and nodes, with their prefixes. An address elsewhere may belong to anybody
-/// (CVE-2021-25740).
+/// What holds for all Services.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Ranges {
-    /// Subnet and prefix.
+pub(crate) struct Setting {
+    /// Where members may be: subnets of pods and nodes, with their prefixes. An address elsewhere may belong to anybody
+    /// (CVE-2021-25740).
     pub(crate) subnets: Vec<(String, IpNet)>,
     /// Whether members are reached in their own subnet or by way of the VIP's.
     pub(crate) mode: MemberMode,
+    /// Whether there are floating IPs.
+    pub(crate) public: bool,
+    /// How long listeners' sides may be silent, where the Service does not say.
+    pub(crate) timeouts: Timeouts,
 }
 
-impl Ranges {
+impl Setting {
     fn subnet_of(&self, address: IpAddr) -> Option<&str> {
         self.subnets.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
     }
@@ -79,13 +92,12 @@ impl Ranges {
 /// Classes of LoadBalancers that are ours.
 const CLASSES: [&str; 2] = ["kuryr", "openstack.org/kuryr"];
 
-/// What should be for this Service, `None` if it is gone; `timeouts` are those of Services that say none.
+/// What should be for this Service, `None` if it is gone.
 pub(crate) fn desired(
     key: &str,
     service: Option<&ServiceFacts>,
     slices: &[Arc<SliceFacts>],
-    ranges: &Ranges,
-    (client, member): Timeouts,
+    setting: &Setting,
 ) -> Desired {
     let Some(service) = service else { return Desired::Nothing("the Service is gone") };
     if service.leaves {
@@ -111,12 +123,12 @@ pub(crate) fn desired(
         for slice in slices {
             for (_, _, number) in slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol) {
                 for endpoint in taken(slices, slice).filter(|it| it.address.is_ipv4() == vip.is_ipv4()) {
-                    let Some(subnet) = ranges.subnet_of(endpoint.address) else {
+                    let Some(subnet) = setting.subnet_of(endpoint.address) else {
                         refused.push(endpoint.address);
                         continue;
                     };
                     let owner = endpoint.pod.as_deref().unwrap_or(key);
-                    let subnet = (ranges.mode == MemberMode::L2).then(|| subnet.to_owned());
+                    let subnet = (setting.mode == MemberMode::L2).then(|| subnet.to_owned());
                     let member = Member { name: format!("{owner}:{number}"), subnet };
                     members.insert((endpoint.address, *number), member);
                 }
@@ -126,15 +138,17 @@ pub(crate) fn desired(
             name: format!("{key}:{}:{}", port.protocol.as_str(), port.port),
             // Of a LoadBalancer that is somebody else's, the address in the cluster stays ours.
             source_ranges: if foreign { Vec::new() } else { service.source_ranges.clone() },
-            timeouts: (service.timeouts.0.or(client), service.timeouts.1.or(member)),
+            timeouts: (service.timeouts.0.or(setting.timeouts.0), service.timeouts.1.or(setting.timeouts.1)),
             affinity: service.affinity,
             members,
         };
         listeners.insert((port.protocol, port.port), listener);
     }
+    let is_public = service.kind == ServiceType::LoadBalancer && !foreign && setting.public;
+    let public = is_public.then_some(Public { asked: service.asked_address });
     refused.sort_unstable();
     refused.dedup();
-    Desired::Balanced(Balancer { name: key.to_owned(), vip, more_vips: more.to_vec(), listeners, refused })
+    Desired::Balanced(Balancer { name: key.to_owned(), vip, more_vips: more.to_vec(), public, listeners, refused })
 }
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.

@@ -88,6 +88,8 @@ pub(crate) struct ServiceFacts {
     pub(crate) source_ranges: Vec<IpNet>,
     /// Address from outside that is asked for.
     pub(crate) asked_address: Option<IpAddr>,
+    /// Addresses from outside that its status tells.
+    pub(crate) told: Vec<IpAddr>,
     /// Whether it is being deleted.
     pub(crate) leaves: bool,
     /// Milliseconds a client, and a member, may be silent.
@@ -170,11 +172,19 @@ impl ServiceFacts {
             class: spec.load_balancer_class,
             source_ranges,
             asked_address: spec.load_balancer_ip.and_then(|ip| ip.parse().ok()),
+            told: told(service),
             leaves: service.metadata.deletion_timestamp.is_some(),
             timeouts,
             wrong,
         }
     }
+}
+
+/// `status.loadBalancer.ingress`.
+fn told(service: &Service) -> Vec<IpAddr> {
+    let status = service.status.as_ref().and_then(|status| status.load_balancer.as_ref());
+    let ingress = status.and_then(|status| status.ingress.as_ref()).into_iter().flatten();
+    ingress.filter_map(|one| one.ip.as_ref()?.parse().ok()).collect()
 }
 
 impl Versioned for ServiceFacts {

@@ -1,10 +1,11 @@
-//! What Octavia has for our Services, as last seen: loaded once, kept up by our own calls, and compared with Octavia in bulk from
+//! What Octavia and Neutron have for our Services, as last seen: loaded once, kept up by our own calls, and compared with Octavia in bulk from
 //! time to time. No reconcile lists for itself, unless an answer was lost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kuryr_openstack::load_balancing::{Listener, LoadBalancer, Member, Pool, ProvisioningStatus};
+use kuryr_openstack::network::FloatingIp;
 
 use crate::cache::Key;
 
@@ -16,6 +17,16 @@ pub(crate) struct Held {
     pub(crate) pools: Vec<Pool>,
     /// By pool.
     pub(crate) members: BTreeMap<String, Vec<Member>>,
+    /// The floating IP that leads to it, or was made for it.
+    pub(crate) floating: Option<FloatingIp>,
+}
+
+impl Held {
+    /// The load balancer is gone, with all that was on it. Its floating IP stays.
+    pub(crate) fn lose_balancer(&mut self) {
+        let floating = self.floating.take();
+        *self = Held { floating, ..Held::default() };
+    }
 }
 
 #[derive(Default)]
@@ -85,10 +96,10 @@ impl Index {
             let Some(mut held) = inner.held.get(key).map(|held| Held::clone(held)) else { continue };
             let Some(known) = &held.balancer else { continue };
             match listed.iter().find(|balancer| balancer.id == known.id) {
-                Some(balancer) if balancer.provisioning_status == ProvisioningStatus::Deleted => held = Held::default(),
+                Some(balancer) if balancer.provisioning_status == ProvisioningStatus::Deleted => held.lose_balancer(),
                 Some(balancer) if *balancer == *known => continue,
                 Some(balancer) => held.balancer = Some(balancer.clone()),
-                None => held = Held::default(),
+                None => held.lose_balancer(),
             }
             let waits = held.balancer.as_ref().is_some_and(|it| it.provisioning_status.is_pending());
             inner.put(key, held);

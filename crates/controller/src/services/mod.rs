@@ -5,7 +5,7 @@
 //! desired    nothing, with a reason | a balancer                                     what should be           pure
 //! record     the KuryrLoadBalancer                                                   what is written down     pure
 //! plan       the next step, with a reason                                            how to get there         pure
-//! apply      that step                                                               the only one that writes
+//! apply      that step; public for addresses from outside                            the only ones that write
 //! upkeep     states that are waited for, and all there is from time to time          one list for all
 //! ```
 //!
@@ -16,7 +16,9 @@ mod apply;
 mod desired;
 mod facts;
 mod index;
+mod marks;
 mod plan;
+mod public;
 mod record;
 mod upkeep;
 mod watched;
@@ -26,9 +28,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kuryr_api::names;
 use kuryr_openstack::Cloud;
-use kuryr_openstack::load_balancing::{LoadBalancer, LoadBalancingVersion};
+use kuryr_openstack::load_balancing::LoadBalancingVersion;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Key;
@@ -39,8 +40,10 @@ use crate::placement::Placement;
 use crate::trouble::Trouble;
 use crate::work::{Queue, Verdict};
 use crate::condition;
-use desired::{Desired, Ranges};
+use desired::{Desired, Setting};
+use facts::ServiceType;
 use index::Index;
+use marks::Marks;
 use plan::{Next, Observed, Way};
 pub(crate) use watched::Watched;
 
@@ -64,8 +67,7 @@ pub(crate) struct Services {
     queue: Arc<Queue<Key>>,
     events: Events,
     metrics: Arc<Metrics>,
-    /// The cluster's tag first, then `resource_tags`.
-    tags: Vec<String>,
+    marks: Marks,
     /// What this Octavia knows; asked before anything else.
     version: OnceLock<LoadBalancingVersion>,
 }
@@ -82,11 +84,10 @@ impl Services {
     ) -> Self {
         let queue = Arc::new(Queue::new(config.seed));
         watched.tell(&queue);
-        let mut tags = vec![names::cluster_tag(&config.cluster)];
-        tags.extend(config.resource_tags.iter().cloned());
         Self {
             placement: Placement::new(cloud.clone(), config.placement.clone()),
             events: Events::new(kube.clone(), config.use_events),
+            marks: Marks::new(&config.cluster, &config.resource_tags),
             index: Index::default(),
             version: OnceLock::new(),
             kube,
@@ -96,7 +97,6 @@ impl Services {
             watched,
             queue,
             metrics,
-            tags,
         }
     }
 
@@ -123,12 +123,12 @@ impl Services {
     async fn look_at(&self, key: Key) -> Verdict {
         for _ in 0..STEPS_PER_LOOK {
             let observed = self.observe(&key);
-            let ranges = match self.ranges().await {
-                Ok(ranges) => ranges,
+            let setting = match self.setting().await {
+                Ok(setting) => setting,
                 Err(trouble) => return self.failed(&key, &trouble).await,
             };
             let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
-            let desired = desired::desired(&key.to_string(), service, &slices, &ranges, self.settings.timeouts);
+            let desired = desired::desired(&key.to_string(), service, &slices, &setting);
             let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
             let spec = service.map(|service| record::spec(service, &self.settings, self.project(), &before));
             match plan::next(&desired, &spec.unwrap_or(before), &observed, &self.way()) {
@@ -169,6 +169,12 @@ impl Services {
                     refused.join(", "),
                 ),
             )
+        } else if service.kind == ServiceType::LoadBalancer && self.settings.external.is_none() && service.class.is_none() {
+            Trouble::mistake(
+                "ExternalNetworkNotConfigured",
+                "the LoadBalancer is reached inside the cluster only: set [neutron_defaults] external_svc_net to the network that \
+                 addresses from outside come from, or spec.loadBalancerClass if somebody else serves it",
+            )
         } else if !service.wrong.is_empty() {
             Trouble::mistake("ServiceNotUnderstood", format!("{}; correct it", service.wrong.join("; ")))
         } else {
@@ -202,7 +208,7 @@ impl Services {
         if condition::says(&before.conditions, false, trouble.reason, &trouble.message) {
             return;
         }
-        let mut status = record::status(&observed.held, &before);
+        let mut status = record::status(&observed.held, &before, &self.marks);
         status.conditions = before.conditions;
         condition::set_ready(&mut status.conditions, false, trouble.reason, &trouble.message, Timestamp::now());
         if let Err(error) = self.write_status(key, record, &status).await {
@@ -218,13 +224,14 @@ impl Services {
         let version = self.version.get();
         Way {
             provider: self.settings.provider.clone(),
+            marks: self.marks.clone(),
             algorithm: self.settings.algorithm,
             source_ranges: version.is_some_and(|version| version.has_allowed_cidrs()),
         }
     }
 
-    /// Where members may be.
-    async fn ranges(&self) -> Result<Ranges, Trouble> {
+    /// What holds for all Services.
+    async fn setting(&self) -> Result<Setting, Trouble> {
         let mut subnets = Vec::new();
         let of_pods = self.config.placement.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
         let of_nodes = self.settings.node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));
@@ -232,18 +239,13 @@ impl Services {
             let subnet = self.placement.subnet(id, option).await?;
             subnets.extend(subnet.cidr.map(|prefix| (subnet.id.clone(), prefix)));
         }
-        Ok(Ranges { subnets, mode: self.settings.member_mode })
-    }
-
-    /// Whether a load balancer carries this cluster's tag or description.
-    fn is_marked(&self, balancer: &LoadBalancer) -> bool {
-        balancer.tags.contains(&self.tags[0]) || balancer.description.ends_with(&format!(" {}", self.tags[0]))
-    }
-
-    /// The description of the load balancer of a Service: readable, and a mark by its end.
-    fn description(&self, key: &Key) -> String {
-        let name: String = key.to_string().chars().take(255 - 9 - self.tags[0].chars().count()).collect();
-        format!("Service {name} {}", self.tags[0])
+        let Services { settings, .. } = self;
+        Ok(Setting {
+            subnets,
+            mode: settings.member_mode,
+            public: settings.external.is_some(),
+            timeouts: settings.timeouts,
+        })
     }
 }
 

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use kube::ResourceExt as _;
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec};
 use kuryr_openstack::load_balancing::{self as octavia, LbAlgorithm, ListenerProtocol, PoolProtocol, ProvisioningStatus};
+use kuryr_openstack::network::FloatingIp;
 
 use super::desired::{Balancer, Desired, Listener, Member};
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
+use super::marks::Marks;
 use super::record;
 
 /// How load balancers are to be made.
@@ -20,6 +22,8 @@ use super::record;
 pub(crate) struct Way {
     /// Who implements them; Octavia's default if not said.
     pub(crate) provider: Option<String>,
+    /// By what ours is known.
+    pub(crate) marks: Marks,
     /// How members are chosen.
     pub(crate) algorithm: LbAlgorithm,
     /// Whether listeners know whom they let in.
@@ -29,7 +33,7 @@ pub(crate) struct Way {
 /// Where a listener is: protocol and port.
 pub(crate) type Place = (Protocol, u16);
 
-/// One call to Octavia.
+/// One call to Octavia, or to Neutron for the address from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     /// A load balancer with nothing on it yet.
@@ -49,6 +53,12 @@ pub(crate) enum Call {
     DeletePool(String),
     /// All members of a pool.
     SetMembers(String, Place),
+    /// A floating IP that leads to the load balancer.
+    Publish,
+    /// Lets a floating IP lead to the load balancer.
+    Lead(String),
+    /// Gives a floating IP back.
+    Withdraw(String),
 }
 
 /// Everything known of one Service.
@@ -74,12 +84,14 @@ pub(crate) enum Step {
     UpdateRecord(KuryrLoadBalancerSpec),
     /// Writes down what Octavia has.
     RecordStatus,
+    /// Tells the Service its address from outside, or that it has none.
+    TellAddress(Option<IpAddr>),
     /// Nothing is left in Octavia: the KuryrLoadBalancer may go.
     LetGoOfRecord,
     /// Takes off the Service what kuryr-kubernetes held it by.
     DropLegacyFinalizer,
-    /// A call to Octavia.
-    Octavia(Call),
+    /// A call to the cloud.
+    Cloud(Call),
 }
 
 /// What comes next.
@@ -111,8 +123,11 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
         }
         _ => {}
     }
-    if let Some(next) = of_octavia(desired, &observed.held, way) {
+    if let Some(next) = of_cloud(desired, &observed.held, way) {
         return next;
+    }
+    if let Some(address) = untold(desired, observed) {
+        return Next::Do(Step::TellAddress(address), "the Service's status tells another address");
     }
     match (desired, record) {
         (Desired::Nothing(why), Some(_)) => Next::Do(Step::LetGoOfRecord, why),
@@ -120,35 +135,50 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
             Next::Do(Step::DropLegacyFinalizer, "nothing is left that it would protect")
         }
         (Desired::Nothing(why), None) => Next::Settled(why),
-        (Desired::Balanced(_), Some(record)) if !is_recorded(record, &observed.held) => {
+        (Desired::Balanced(_), Some(record)) if !is_recorded(record, &observed.held, way) => {
             Next::Do(Step::RecordStatus, "what Octavia has is not written down")
         }
         (Desired::Balanced(_), _) => Next::Settled("all is as it should be"),
     }
 }
 
+/// What the Service is to be told of its address from outside, if it is not told so already. Another address than ours may be
+/// somebody else's word.
+fn untold(desired: &Desired, observed: &Observed) -> Option<Option<IpAddr>> {
+    let told = observed.service.as_ref()?.told.as_slice();
+    if let (Desired::Balanced(Balancer { public: Some(_), .. }), Some(floating)) = (desired, &observed.held.floating) {
+        let address = floating.floating_ip_address?;
+        return (told != [address]).then_some(Some(address));
+    }
+    let recorded = observed.record.as_ref()?.status.as_ref()?.service_pub_ip_info.as_ref()?;
+    let recorded: IpAddr = recorded.ip_addr.parse().ok()?;
+    told.contains(&recorded).then_some(None)
+}
+
 /// Whether the KuryrLoadBalancer says what Octavia has, and that it is well.
-fn is_recorded(record: &KuryrLoadBalancer, held: &Held) -> bool {
+fn is_recorded(record: &KuryrLoadBalancer, held: &Held, way: &Way) -> bool {
     let before = record.status.clone().unwrap_or_default();
-    let mut now = record::status(held, &before);
+    let mut now = record::status(held, &before, &way.marks);
     now.conditions.clone_from(&before.conditions);
     now == before && record::is_well(&before) && !record.finalizers().is_empty()
 }
 
-/// The next call to Octavia, or what has to be awaited there; `None` if it has what it should.
-pub(crate) fn of_octavia(desired: &Desired, observed: &Held, way: &Way) -> Option<Next> {
+/// The next call, or what has to be awaited in Octavia; `None` if the cloud has what it should.
+pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<Next> {
+    let floating = observed.floating.as_ref();
     let Some(there) = &observed.balancer else {
         return match desired {
-            Desired::Nothing(_) => None,
+            Desired::Nothing(why) => floating.map(|floating| call(Call::Withdraw(floating.id.clone()), why)),
             Desired::Balanced(_) => Some(call(Call::CreateBalancer, "there is none")),
         };
     };
     if there.provisioning_status.is_pending() {
         return Some(Next::Await(there.id.clone()));
     }
-    let wanted = match desired {
-        Desired::Nothing(why) => return Some(call(Call::DeleteBalancer(there.id.clone()), why)),
-        Desired::Balanced(wanted) => wanted,
+    let wanted = match (desired, floating) {
+        (Desired::Nothing(why), Some(floating)) => return Some(call(Call::Withdraw(floating.id.clone()), why)),
+        (Desired::Nothing(why), None) => return Some(call(Call::DeleteBalancer(there.id.clone()), why)),
+        (Desired::Balanced(wanted), _) => wanted,
     };
     if let Some(why) = wrong_place(wanted, there, way) {
         return Some(call(Call::DeleteBalancer(there.id.clone()), why));
@@ -160,11 +190,28 @@ pub(crate) fn of_octavia(desired: &Desired, observed: &Held, way: &Way) -> Optio
             _ => call(Call::FailOver(there.id.clone()), "it is in ERROR"),
         });
     }
-    too_much(wanted, observed).or_else(|| missing(wanted, observed, way))
+    too_much(wanted, observed).or_else(|| missing(wanted, observed, way)).or_else(|| public(wanted, there, floating))
+}
+
+/// The address from outside, last: whoever uses it is to find everything behind it.
+fn public(wanted: &Balancer, there: &octavia::LoadBalancer, floating: Option<&FloatingIp>) -> Option<Next> {
+    match (&wanted.public, floating) {
+        (None, None) => None,
+        (None, Some(floating)) => Some(call(Call::Withdraw(floating.id.clone()), "the Service is no LoadBalancer of ours")),
+        (Some(_), None) => Some(call(Call::Publish, "the LoadBalancer has no address from outside")),
+        (Some(public), Some(floating)) => {
+            let another = public.asked.is_some() && public.asked != floating.floating_ip_address;
+            if another {
+                return Some(call(Call::Withdraw(floating.id.clone()), "another address is asked for"));
+            }
+            let leads = floating.port_id.is_some() && floating.port_id == there.vip_port_id;
+            (!leads).then(|| call(Call::Lead(floating.id.clone()), "the floating IP leads elsewhere"))
+        }
+    }
 }
 
 fn call(call: Call, why: &'static str) -> Next {
-    Next::Do(Step::Octavia(call), why)
+    Next::Do(Step::Cloud(call), why)
 }
 
 /// What about a load balancer cannot be changed.

@@ -2,12 +2,14 @@
 
 use kuryr_api::crd::{
     KuryrLoadBalancerPort, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus, ListenerRecord, LoadBalancerRecord,
-    MemberRecord, PoolRecord,
+    MemberRecord, PoolRecord, PublicAddressRecord,
 };
 use kuryr_openstack::load_balancing::{Listener, LoadBalancer, Member, Pool};
+use kuryr_openstack::network::FloatingIp;
 
 use super::facts::{ServiceFacts, ServiceType};
 use super::index::Held;
+use super::marks::{MADE, Marks};
 use super::plan::{place_of, protocol_of};
 use crate::{condition, config};
 
@@ -50,7 +52,7 @@ pub(crate) fn is_well(status: &KuryrLoadBalancerStatus) -> bool {
 }
 
 /// What Octavia has, without conditions. Members whose ids are not known yet are left out: the next pass has them.
-pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus) -> KuryrLoadBalancerStatus {
+pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus, marks: &Marks) -> KuryrLoadBalancerStatus {
     let Some(balancer) = &held.balancer else { return KuryrLoadBalancerStatus::default() };
     let groups = before.loadbalancer.as_ref().map(|record| record.security_groups.clone()).unwrap_or_default();
     let mut members: Vec<MemberRecord> =
@@ -66,8 +68,17 @@ pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus) -> KuryrLoad
         listeners,
         pools,
         members,
-        service_pub_ip_info: before.service_pub_ip_info.clone(),
+        service_pub_ip_info: held.floating.as_ref().map(|floating| public_address(floating, before, marks)),
         conditions: Vec::new(),
+    }
+}
+
+fn public_address(floating: &FloatingIp, before: &KuryrLoadBalancerStatus, marks: &Marks) -> PublicAddressRecord {
+    let made = marks.made(floating, before.service_pub_ip_info.as_ref());
+    PublicAddressRecord {
+        ip_id: floating.id.clone(),
+        ip_addr: floating.floating_ip_address.map(|address| address.to_string()).unwrap_or_default(),
+        alloc_method: if made { MADE } else { "user" }.to_owned(),
     }
 }
 

@@ -9,10 +9,11 @@ use kuryr_openstack::load_balancing as octavia;
 use kuryr_openstack::load_balancing::{LbAlgorithm, ListenerProtocol, ProvisioningStatus};
 use serde_json::{Value, json};
 
-use super::desired::{Balancer, Desired, Ranges, desired};
+use super::desired::{Balancer, Desired, Setting, desired};
 use super::facts::{Protocol, ServiceFacts, SliceFacts};
 use super::index::Held;
-use super::plan::{Call, Next, Step, Way, of_octavia};
+use super::marks::Marks;
+use super::plan::{Call, Next, Step, Way, of_cloud};
 use crate::config::MemberMode;
 
 fn service(more: Value) -> ServiceFacts {
@@ -48,16 +49,16 @@ fn http() -> Value {
     json!([{ "name": "http", "port": 8080, "protocol": "TCP" }])
 }
 
-fn ranges() -> Ranges {
+fn setting() -> Setting {
     within("10.20.0.0/16")
 }
 
-fn within(prefix: &str) -> Ranges {
-    Ranges { subnets: vec![("pods".to_owned(), prefix.parse().unwrap())], mode: MemberMode::L2 }
+fn within(prefix: &str) -> Setting {
+    Setting { subnets: vec![("pods".to_owned(), prefix.parse().unwrap())], mode: MemberMode::L2, ..Setting::default() }
 }
 
 fn ovn() -> Way {
-    Way { provider: Some("ovn".to_owned()), algorithm: LbAlgorithm::SourceIpPort, source_ranges: false }
+    Way { provider: Some("ovn".to_owned()), marks: Marks::new("c", &[]), algorithm: LbAlgorithm::SourceIpPort, source_ranges: false }
 }
 
 fn balanced(desired: &Desired) -> &Balancer {
@@ -77,9 +78,9 @@ struct Model {
 impl Model {
     fn settle(&mut self, wanted: &Desired) {
         for _ in 0..1000 {
-            match of_octavia(wanted, &self.there, &ovn()) {
+            match of_cloud(wanted, &self.there, &ovn()) {
                 None => return,
-                Some(Next::Do(Step::Octavia(call), _)) => {
+                Some(Next::Do(Step::Cloud(call), _)) => {
                     self.obey(&call, wanted);
                     self.calls.push(call);
                 }
@@ -111,6 +112,7 @@ impl Model {
                 });
             }
             Call::DeleteBalancer(_) | Call::FailOver(_) => *there = Held::default(),
+            Call::Publish | Call::Lead(_) | Call::Withdraw(_) => panic!("nothing here is public: {call:?}"),
             Call::CreateListener((protocol, port)) => {
                 let protocol = match protocol {
                     Protocol::Tcp => ListenerProtocol::Tcp,
@@ -188,13 +190,13 @@ fn three_ports_with_fifty_endpoints_are_ten_calls_and_one_endpoint_more_is_one_f
     let ports: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": n, "protocol": "TCP" })).collect();
     let targets: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": 8000 + n, "protocol": "TCP" })).collect();
     let service = service(json!({ "ports": ports }));
-    let of = |hosts| desired("default/web", Some(&service), &[slice(hosts, &json!(targets))], &ranges(), (None, None));
+    let of = |hosts| desired("default/web", Some(&service), &[slice(hosts, &json!(targets))], &setting());
     let mut model = Model::default();
     assert_eq!(model.calls_for(&of(1..51)), 10);
     assert_eq!(model.calls_for(&of(1..51)), 0);
     assert_eq!(model.calls_for(&of(1..52)), 3);
     assert_eq!(model.calls_for(&of(1..1)), 3, "no endpoint is a state like others");
-    assert_eq!(model.calls_for(&desired("default/web", None, &[], &ranges(), (None, None))), 1);
+    assert_eq!(model.calls_for(&desired("default/web", None, &[], &setting())), 1);
     assert_eq!(model.there, Held::default());
 }
 
@@ -203,7 +205,7 @@ fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
     let both = |first: u16| {
         let ports = json!([{ "name": "a", "port": first, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
         let targets = json!([{ "name": "a", "port": 8080, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
-        desired("default/web", Some(&service(json!({ "ports": ports }))), &[slice(1..3, &targets)], &ranges(), (None, None))
+        desired("default/web", Some(&service(json!({ "ports": ports }))), &[slice(1..3, &targets)], &setting())
     };
     let mut model = Model::default();
     model.settle(&both(80));
@@ -219,7 +221,7 @@ fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
 fn unnamed_ports_and_several_slices_are_one_pool() {
     let service = service(json!({ "ports": [{ "port": 80, "protocol": "TCP" }] }));
     let unnamed = |port: u16| json!([{ "port": port, "protocol": "TCP" }]);
-    let wanted = desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &ranges(), (None, None));
+    let wanted = desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &setting());
     let members: Vec<String> =
         balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.values().map(|member| member.name.clone()).collect();
     assert_eq!(members, ["default/pod-1:8080", "default/pod-2:8080", "default/pod-3:9090"]);
@@ -227,7 +229,7 @@ fn unnamed_ports_and_several_slices_are_one_pool() {
 
 #[test]
 fn addresses_outside_of_pods_and_nodes_are_refused_and_told() {
-    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..6, &http())], &within("10.20.0.0/30"), (None, None));
+    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..6, &http())], &within("10.20.0.0/30"));
     let balancer = balanced(&wanted);
     assert_eq!(balancer.listeners[&(Protocol::Tcp, 80)].members.len(), 3);
     assert_eq!(balancer.refused.len(), 2);
@@ -238,7 +240,7 @@ fn pods_that_end_are_taken_only_if_nobody_else_is_ready() {
     let mut ending = slice(1..3, &http());
     Arc::make_mut(&mut ending).endpoints.iter_mut().for_each(|endpoint| (endpoint.ready, endpoint.ending) = (false, true));
     let count = |slices: &[Arc<SliceFacts>]| {
-        let wanted = desired("default/web", Some(&service(json!({}))), slices, &ranges(), (None, None));
+        let wanted = desired("default/web", Some(&service(json!({}))), slices, &setting());
         balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.len()
     };
     assert_eq!(count(&[ending.clone(), slice(7..8, &http())]), 1);
@@ -248,12 +250,12 @@ fn pods_that_end_are_taken_only_if_nobody_else_is_ready() {
 #[test]
 fn who_needs_no_load_balancer_gets_none_and_loses_what_there_is() {
     let mut model = Model::default();
-    model.settle(&desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges(), (None, None)));
+    model.settle(&desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &setting()));
     for more in [
         json!({ "clusterIP": "None", "clusterIPs": ["None"] }),
         json!({ "type": "ExternalName", "clusterIP": null, "clusterIPs": null, "externalName": "example.org" }),
     ] {
-        let wanted = desired("default/web", Some(&service(more)), &[], &ranges(), (None, None));
+        let wanted = desired("default/web", Some(&service(more)), &[], &setting());
         assert!(matches!(wanted, Desired::Nothing(_)));
         model.settle(&wanted);
         assert_eq!(model.there.balancer, None);
@@ -262,7 +264,7 @@ fn who_needs_no_load_balancer_gets_none_and_loses_what_there_is() {
 
 #[test]
 fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
-    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &ranges(), (None, None));
+    let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..3, &http())], &setting());
     let mut model = Model::default();
     model.settle(&wanted);
     for members in model.there.members.values_mut() {
@@ -272,13 +274,13 @@ fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
     model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::Error;
     assert_eq!(model.calls_for(&wanted), 5);
     model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::PendingUpdate;
-    assert!(matches!(of_octavia(&wanted, &model.there, &ovn()), Some(Next::Await(_))));
+    assert!(matches!(of_cloud(&wanted, &model.there, &ovn()), Some(Next::Await(_))));
 }
 
 #[test]
 fn what_was_altered_is_put_back() {
     let affine = service(json!({ "sessionAffinity": "ClientIP" }));
-    let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &ranges(), (None, None));
+    let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &setting());
     let mut model = Model::default();
     model.settle(&wanted);
     model.there.pools[0].session_persistence = None;

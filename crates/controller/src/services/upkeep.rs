@@ -6,21 +6,16 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kuryr_openstack::Error;
 use kuryr_openstack::load_balancing::{ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery, ProvisioningStatus};
+use kuryr_openstack::network::FloatingIpQuery;
 use tokio_util::sync::CancellationToken;
 
 use super::Services;
 use super::index::Held;
+use super::marks::{MADE, key};
 use crate::cache::Key;
 
 /// Lists of members asked for at once.
 const LISTS_AT_ONCE: usize = 8;
-
-/// The Service a load balancer of this name is for.
-fn key_of(balancer: &LoadBalancer) -> Option<Key> {
-    let (namespace, name) = balancer.name.split_once('/')?;
-    let is_name = |name: &str| !name.is_empty() && !name.contains('/');
-    (is_name(namespace) && is_name(name)).then(|| Key { namespace: namespace.to_owned(), name: name.to_owned() })
-}
 
 impl Services {
     /// Loads the index; tries until it succeeds.
@@ -79,7 +74,8 @@ impl Services {
     async fn compare_with_octavia(&self) -> Result<(), Error> {
         self.index.begin_pass();
         let balancers = self.list(None).await?;
-        let all = self.with_children(balancers, None).await?;
+        let mut all = self.with_children(balancers, None).await?;
+        self.add_floating_ips(&mut all).await?;
         self.index.end_pass(all).into_iter().for_each(|key| self.queue.wake(key));
         Ok(())
     }
@@ -89,7 +85,34 @@ impl Services {
         let balancers = self.list(Some(key.to_string())).await?;
         let id = balancers.first().map(|(_, balancer)| balancer.id.clone());
         let mut all = self.with_children(balancers, id).await?;
+        self.add_floating_ips(&mut all).await?;
         Ok(all.remove(key).unwrap_or_default())
+    }
+
+    /// Floating IPs that were made for a Service, or lead to its load balancer.
+    async fn add_floating_ips(&self, all: &mut HashMap<Key, Held>) -> Result<(), Error> {
+        if self.settings.external.is_none() {
+            return Ok(());
+        }
+        let query = FloatingIpQuery { project_id: Some(self.project().to_owned()), ..Default::default() };
+        let floating_ips = self.cloud.network().list_floating_ips(&query).await?;
+        let recorded: HashMap<String, Key> = (self.watched.records.all().into_iter())
+            .filter_map(|(key, record)| {
+                let info = record.status.as_ref()?.service_pub_ip_info.as_ref()?;
+                (info.alloc_method == MADE).then(|| (info.ip_id.clone(), key))
+            })
+            .collect();
+        let vips: HashMap<String, Key> = (all.iter())
+            .filter_map(|(key, held)| Some((held.balancer.as_ref()?.vip_port_id.clone()?, key.clone())))
+            .collect();
+        for floating in floating_ips {
+            let led = floating.port_id.as_ref().and_then(|port| vips.get(port)).cloned();
+            let made = self.marks.service_of(&floating).or_else(|| recorded.get(&floating.id).cloned());
+            if let Some(key) = made.or(led) {
+                all.entry(key).or_default().floating = Some(floating);
+            }
+        }
+        Ok(())
     }
 
     /// Our load balancers, all or those of one name.
@@ -103,9 +126,9 @@ impl Services {
         let ours = listed.into_iter().filter(|balancer| {
             balancer.provisioning_status != ProvisioningStatus::Deleted
                 && balancer.vip_subnet_id.as_ref() == Some(&self.settings.subnet)
-                && (self.is_marked(balancer) || recorded.contains(&balancer.id))
+                && (self.marks.are_on(balancer) || recorded.contains(&balancer.id))
         });
-        Ok(ours.filter_map(|balancer| Some((key_of(&balancer)?, balancer))).collect())
+        Ok(ours.filter_map(|balancer| Some((key(&balancer.name)?, balancer))).collect())
     }
 
     /// These load balancers with what is on them; `only` narrows the lists to one.
@@ -163,17 +186,5 @@ impl Services {
             }
         }
         Ok(all)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_services_have_a_key() {
-        let of = |name: &str| key_of(&LoadBalancer { name: name.to_owned(), ..LoadBalancer::default() });
-        assert_eq!(of("default/web"), Some(Key { namespace: "default".to_owned(), name: "web".to_owned() }));
-        assert!(["web", "a/b/c", "/web", "web/"].iter().all(|name| of(name).is_none()));
     }
 }

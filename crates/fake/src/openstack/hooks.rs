@@ -90,6 +90,16 @@ impl Cloud {
         self.ask(Method::DELETE, &format!("{collection}/{id}"), &Value::Null);
     }
 
+    /// Gives a router an interface in a subnet, as an administrator.
+    ///
+    /// # Panics
+    ///
+    /// If Neutron refuses: the message is its body.
+    #[track_caller]
+    pub fn add_router_interface(&self, router: &str, subnet: &str) {
+        self.ask(Method::PUT, &format!("routers/{router}/add_router_interface"), &json!({ "subnet_id": subnet }));
+    }
+
     /// All of a collection (`ports`, `security-groups`), as an administrator sees them.
     ///
     /// # Panics

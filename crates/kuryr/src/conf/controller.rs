@@ -1,7 +1,7 @@
 //! What the controller is told.
 
 use kuryr_controller::Config;
-use kuryr_controller::config::{MemberMode, Placement, Services};
+use kuryr_controller::config::{External, MemberMode, Placement, Services};
 use kuryr_openstack::load_balancing::LbAlgorithm;
 
 use super::options::{kubernetes, kuryr, neutron_defaults, octavia_defaults, pod_vif_nested};
@@ -99,10 +99,22 @@ impl Conf {
                 _ => MemberMode::L3,
             },
             node_subnets,
+            external: self.external()?,
             timeouts: (
                 silence(self.whole(&octavia_defaults::timeout_client_data)?),
                 silence(self.whole(&octavia_defaults::timeout_member_data)?),
             ),
         }))
+    }
+
+    /// Where floating IPs come from, if there are any.
+    fn external(&self) -> Result<Option<External>, ConfError> {
+        let Some(network) = self.some_text(&neutron_defaults::external_svc_net)? else { return Ok(None) };
+        self.id(&neutron_defaults::external_svc_net, &network, "network")?;
+        let subnet = self.some_text(&neutron_defaults::external_svc_subnet)?;
+        if let Some(subnet) = &subnet {
+            self.id(&neutron_defaults::external_svc_subnet, subnet, "subnet")?;
+        }
+        Ok(Some(External { network, subnet }))
     }
 }

@@ -66,8 +66,8 @@ neutron_defaults "neutron_defaults" "What to use in the cloud where nothing else
     pod_subnet: Kind::List, Controller, Honoured, "Subnet of pods, by id; required. Two, an IPv4 and an IPv6 one of the same network, make pods dual-stack";
     pod_security_groups: Kind::List, Controller, Honoured, "Security groups of pods, by id. None: the project's group `default`";
     service_subnet: Kind::Text, Controller, Honoured, "Subnet of Services' addresses, by id";
-    external_svc_net: Kind::Text, Controller, SERVICES, "Network of floating IPs, by id";
-    external_svc_subnet: Kind::Text, Controller, SERVICES, "Subnet of floating IPs, by id";
+    external_svc_net: Kind::Text, Controller, Honoured, "Network of floating IPs, by id";
+    external_svc_subnet: Kind::Text, Controller, Honoured, "Subnet of floating IPs, by id";
     ovs_bridge: Kind::Text, Both, Honoured, "Integration bridge. The controller uses it where a port names none; the daemon is not ready while the node has no bridge of that name";
     network_device_mtu = "0": COUNT, Both, Honoured, "Upper limit of the MTU of pods' interfaces; 0: the network's";
     lbaas_activation_timeout = "300": COUNT, Controller, SERVICES, "Seconds a load balancer may take";

@@ -41,6 +41,8 @@ fn controller_rules() -> Vec<Value> {
         rule("openstack.org", "kuryrports", &["list", "watch", "get", "create", "patch", "delete"]),
         // What is read of Services where they are balanced; the patch takes kuryr-kubernetes' finalizer away.
         rule("", "services", &["list", "watch", "get", "patch"]),
+        // Its address from outside.
+        rule("", "services/status", &["patch"]),
         rule("discovery.k8s.io", "endpointslices", &["list", "watch"]),
         rule("openstack.org", "kuryrloadbalancers", &["list", "watch", "get", "create", "patch", "delete"]),
         // A repeated event is counted by a patch.
