@@ -472,7 +472,8 @@ async fn a_fence_that_shuts_too_late_is_caught() {
     world.renew_deadline = Some(SOON);
     let running = start(&world, &["a", "b"]).await;
     keep_busy(&world);
-    world.pass(Duration::from_secs(5)).await;
+    // Until every pod was told: who is cut off has nothing more to say, and only asks the cloud.
+    world.pass(Duration::from_secs(30)).await;
     running[0].wire.cut(Side::Kubernetes);
     world.pass(SOON).await;
     let intrusions = world.witness.journal().intrusions.len();

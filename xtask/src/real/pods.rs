@@ -21,12 +21,12 @@ pub(super) fn one_pod(world: &World) -> Result<String> {
 
 pub(super) fn port_list(world: &World) -> Result<String> {
     let pod = one(world, "port-list", None)?;
-    // What an operator would type.
-    let listed = world.openstack(&["port", "list", "--long", "--tags", "kuryr:cluster=bed", "-f", "json"])?;
-    let listed: Value = serde_json::from_str(&listed).context("openstack port list")?;
-    let [port] = listed.as_array().map(Vec::as_slice).unwrap_or_default() else {
-        bail!("one port expected: {listed}");
-    };
+    // What an operator would type. Tags come when no pod waits for a port any more.
+    let port = eventually("the port is listed by its tag", POD, || {
+        let listed = world.openstack(&["port", "list", "--long", "--tags", "kuryr:cluster=bed", "-f", "json"])?;
+        let listed: Value = serde_json::from_str(&listed).context("openstack port list")?;
+        Ok(listed.as_array().and_then(|ports| ports.first().cloned()))
+    })?;
     let addresses = port["Fixed IP Addresses"].to_string();
     ensure!(addresses.contains(&format!("\"{}\"", pod.address)), "not the pod's address {}: {addresses}", pod.address);
     let (name, owner) = (text(&port["Name"]), text(&port["Device Owner"]));

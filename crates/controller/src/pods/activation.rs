@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use super::Pods;
 use crate::cache::Key;
 
-/// A Neutron that takes its time to answer has enough to do: it is left alone this many times as long.
-const REST: u32 = 4;
+/// A Neutron that takes its time to answer has enough to do, and a node with OVN does not wait for us: it is left alone this many
+/// times as long.
+const REST: u32 = 15;
 /// But never longer than this.
 const LONGEST_REST: Duration = Duration::from_secs(5);
 

@@ -10,7 +10,7 @@ use kube::{Api, ResourceExt as _};
 use kuryr_api::crd::{InterfaceEntry, KuryrPort, KuryrPortSpec, KuryrPortStatus};
 use kuryr_api::names;
 use kuryr_openstack::ErrorKind;
-use kuryr_openstack::network::{NewFixedIp, NewPort, Port, PortQuery, Taggable};
+use kuryr_openstack::network::{NewFixedIp, NewPort, Port, PortQuery};
 use serde_json::json;
 
 use super::observed::{Observed, PodFacts};
@@ -72,7 +72,9 @@ impl Pods {
     async fn create_port(&self, key: &Key, pod: &PodFacts) -> Result<(), Trouble> {
         let place = self.placement.of_pod().await?;
         let new = self.new_port(key, pod, &place);
+        let making = self.tagging.making();
         let created = self.cloud.network().create_port(&new).await;
+        drop(making);
         let port = created.map_err(|error| {
             if error.outcome_unknown() {
                 self.index.mark_uncertain(&pod.uid);
@@ -80,8 +82,7 @@ impl Pods {
             self.explain_creation(error, &place)
         })?;
         if !self.marks.in_body() {
-            let tagged = self.cloud.network().replace_tags(Taggable::Port, &port.id, &self.marks.tags).await;
-            tagged.inspect_err(|error| tracing::warn!(%error, port = port.id, "port created but not tagged")).ok();
+            self.tagging.add(&port.id);
         }
         if port.binding.vif_type == "binding_failed" {
             // Such a port never works, and a new one may, once the node's agent does.

@@ -59,6 +59,9 @@ impl Pods {
         let query = PortQuery { device_owner: Some(names::DEVICE_OWNER.to_owned()), tags, ..PortQuery::default() };
         let mut ports = self.cloud.network().list_ports(&query).await?;
         ports.retain(|port| self.marks.are_on(port));
+        // A port that was made and not tagged any more.
+        let untagged = ports.iter().filter(|port| !self.marks.in_body() && !port.tags.contains(&self.marks.tags[0]));
+        untagged.for_each(|port| self.tagging.add(&port.id));
         // Ports made by kuryr-kubernetes lack our tag, but their KuryrPorts name them.
         let listed: HashSet<&str> = ports.iter().map(|port| port.id.as_str()).collect();
         let others: Vec<String> = self.recorded_ids().into_iter().filter(|id| !listed.contains(id.as_str())).collect();

@@ -18,6 +18,7 @@ mod index;
 mod leftovers;
 mod observed;
 mod plan;
+mod tagging;
 mod vif;
 mod watched;
 
@@ -49,6 +50,7 @@ use desired::Desired;
 use index::PortIndex;
 use observed::{Observed, PodFacts};
 use plan::{Next, Report};
+use tagging::Tagging;
 pub(crate) use watched::Watched;
 
 #[cfg(test)]
@@ -100,6 +102,7 @@ pub(crate) struct Pods {
     index: PortIndex,
     queue: Arc<Queue<Key>>,
     activation: Activation,
+    tagging: Tagging,
     events: Events,
     reach: Arc<Reach>,
     metrics: Arc<Metrics>,
@@ -128,6 +131,7 @@ impl Pods {
             index: PortIndex::default(),
             queue,
             activation: Activation::default(),
+            tagging: Tagging::default(),
             events: Events::new(kube.clone(), config.use_events),
             metrics,
             kube,
@@ -155,6 +159,7 @@ impl Pods {
         tokio::join!(
             this.queue.work(this.config.concurrency, shutdown, |key| this.look_and_time(key)),
             this.poll_activation(shutdown),
+            this.tag(shutdown),
         );
         while aside.join_next().await.is_some() {}
         End::Told
