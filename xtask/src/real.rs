@@ -58,7 +58,12 @@ const CHECKS: &[Check] = &[
     on_processes("kills", "the same while controller and daemons are killed", faults::kills),
     on_processes("restarts", "packets flow while everything of ours restarts", faults::restarts),
     on_processes("port-deleted", "a port deleted by hand is repaired or reported", faults::port_deleted),
-    on_processes("cluster-ip", "a Service is balanced over its pods, follows them and is repaired", services::cluster_ip),
+    on_processes(
+        "cluster-ip",
+        "a Service is balanced over its pods, follows them and is repaired",
+        services::cluster_ip,
+    ),
+    on_processes("load-balancer", "a LoadBalancer is reached at its floating IP", services::load_balancer),
     on_processes("cnitool", "cnitool add, check, status, gc, del", cnitool::verbs),
     on_image("manifests", "plain manifests on nodes without a network", installed::by_manifests),
     on_image("kustomize", "an overlay of the kustomize base", installed::by_kustomize),

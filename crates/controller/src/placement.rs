@@ -86,8 +86,7 @@ impl Placement {
             if found {
                 return trouble;
             }
-            let message =
-                format!("subnet {id} does not exist; set {option} in kuryr.conf to one that does");
+            let message = format!("subnet {id} does not exist; set {option} in kuryr.conf to one that does");
             Trouble::mistake("SubnetNotFound", message)
         })?;
         Ok(self.subnets.put(id, subnet))

@@ -86,7 +86,9 @@ async fn services(world: &World) {
     world.until(LONG, balanced("web")).await;
     // kuryr-kubernetes holds it by its finalizer when it goes.
     world.cluster.delete("services", NAMESPACE, "web").unwrap();
-    let gone = |world: &World| match record(world, "web").is_none() && world.cluster.get("services", NAMESPACE, "web").is_none() {
+    let gone = |world: &World| match record(world, "web").is_none()
+        && world.cluster.get("services", NAMESPACE, "web").is_none()
+    {
         true => Ok(()),
         false => Err("the Service is still there".to_owned()),
     };

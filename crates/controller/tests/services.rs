@@ -86,7 +86,8 @@ fn record(world: &World, name: &str) -> Option<(String, usize)> {
 fn balanced(name: &'static str, members: usize) -> impl Fn(&World) -> Result<(), String> {
     move |world| {
         let pools = world.cloud.load_balancing("pools");
-        let pools = pools.iter().filter(|pool| pool["name"].as_str().is_some_and(|it| it.contains(&format!("/{name}:"))));
+        let pools =
+            pools.iter().filter(|pool| pool["name"].as_str().is_some_and(|it| it.contains(&format!("/{name}:"))));
         let found: usize = pools.map(|pool| pool["members"].as_array().map_or(0, Vec::len)).sum();
         match record(world, name) {
             Some((reason, known)) if reason == "Balanced" && known == members && found == members => Ok(()),

@@ -1,12 +1,13 @@
 //! Services reach their pods by way of Octavia, whatever happens to either.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::world::{World, conditions, eventually, text};
+use super::world::{World, conditions, eventually, succeeded, text};
 
 /// A load balancer of OVN is there after seconds.
 const SOON: Duration = Duration::from_secs(120);
@@ -93,6 +94,33 @@ fn is_repaired(world: &World, vip: &str) -> Result<()> {
     })?;
     ensure!(!answered(world, "client-h2", vip, 1)?.is_empty(), "nobody answers after the repair");
     Ok(())
+}
+
+pub(super) fn load_balancer(world: &World) -> Result<String> {
+    const CHECK: &str = "load-balancer";
+    world.create(&World::deployment(CHECK, CHECK, 2))?;
+    let mut service = World::service(CHECK, CHECK, &json!({ "kuryr-real": CHECK }), "TCP");
+    service["spec"]["type"] = json!("LoadBalancer");
+    world.create(&service)?;
+    let begun = Instant::now();
+    let address = eventually("the Service is told its address from outside", SOON, || {
+        let service = world.get(&["service", CHECK])?;
+        Ok(service["status"]["loadBalancer"]["ingress"][0]["ip"].as_str().map(str::to_owned))
+    })?;
+    let told = begun.elapsed().as_secs_f64();
+    world.ready_pods(CHECK, 2, SOON)?;
+    // From the provider network, where no pod is.
+    let page = eventually("the Service answers at its floating IP", SOON, || {
+        let out =
+            Command::new("curl").args(["--noproxy", "*", "-sS", "-m", "3", &format!("http://{address}/")]).output()?;
+        Ok(Some(succeeded(out, "curl")?).filter(|page| page.trim().starts_with(CHECK)))
+    })?;
+    world.delete(CHECK)?;
+    eventually("floating IP and load balancer are gone", SOON, || {
+        let listed = world.openstack(&["floating", "ip", "list", "-f", "value", "-c", "Floating IP Address"])?;
+        Ok((!listed.contains(&address) && world.load_balancers()?.is_empty()).then_some(()))
+    })?;
+    Ok(format!("{address} after {told:.1} s, answered by {}", page.trim()))
 }
 
 fn one(world: &World) -> Result<Value> {

@@ -269,7 +269,10 @@ impl Pods {
             ..ObjectReference::default()
         };
         let status = observed.kuryr_port.as_deref().and_then(|kuryr_port| kuryr_port.status.as_ref());
-        if status.and_then(|status| condition::ready(&status.conditions)).is_some_and(|known| known.reason == trouble.reason) {
+        if status
+            .and_then(|status| condition::ready(&status.conditions))
+            .is_some_and(|known| known.reason == trouble.reason)
+        {
             self.events.was_told(key, trouble.reason);
         }
         self.events.warn(key, &reference, trouble).await;

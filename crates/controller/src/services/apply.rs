@@ -170,7 +170,10 @@ impl Services {
                 };
                 let changed = octavia.update_listener(&id, &update).await?;
                 self.index.change(key, |held| {
-                    held.listeners.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
+                    held.listeners
+                        .iter_mut()
+                        .filter(|known| known.id == id)
+                        .for_each(|known| known.clone_from(&changed));
                 });
             }
             Call::DeleteListener(id) => {

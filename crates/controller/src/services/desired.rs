@@ -115,13 +115,17 @@ pub(crate) fn desired(
         return Desired::Nothing("the API server's own Service is not ours unless it is asked for");
     }
     let foreign = service.class.as_deref().is_some_and(|class| !CLASSES.contains(&class));
-    let Some((&vip, more)) = service.cluster_ips.split_first() else { return Desired::Nothing("it has no address yet") };
+    let Some((&vip, more)) = service.cluster_ips.split_first() else {
+        return Desired::Nothing("it has no address yet");
+    };
     let mut refused = Vec::new();
     let mut listeners = BTreeMap::new();
     for port in &service.ports {
         let mut members = BTreeMap::new();
         for slice in slices {
-            for (_, _, number) in slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol) {
+            for (_, _, number) in
+                slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol)
+            {
                 for endpoint in taken(slices, slice).filter(|it| it.address.is_ipv4() == vip.is_ipv4()) {
                     let Some(subnet) = setting.subnet_of(endpoint.address) else {
                         refused.push(endpoint.address);
@@ -154,5 +158,8 @@ pub(crate) fn desired(
 /// Those that are ready; if nobody is in any slice, those that end and still answer.
 fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
     let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready && !endpoint.ending);
-    slice.endpoints.iter().filter(move |endpoint| if any { endpoint.ready && !endpoint.ending } else { endpoint.ending })
+    slice
+        .endpoints
+        .iter()
+        .filter(move |endpoint| if any { endpoint.ready && !endpoint.ending } else { endpoint.ending })
 }

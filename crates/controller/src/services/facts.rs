@@ -158,7 +158,10 @@ impl ServiceFacts {
         let timeouts = (timeout(TIMEOUT_CLIENT, &mut wrong), timeout(TIMEOUT_MEMBER, &mut wrong));
         let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
             let config = spec.session_affinity_config.and_then(|config| config.client_ip);
-            config.and_then(|config| config.timeout_seconds).and_then(|seconds| u32::try_from(seconds).ok()).unwrap_or(AFFINITY)
+            config
+                .and_then(|config| config.timeout_seconds)
+                .and_then(|seconds| u32::try_from(seconds).ok())
+                .unwrap_or(AFFINITY)
         });
         ServiceFacts {
             uid: service.metadata.uid.clone().unwrap_or_default(),

@@ -33,13 +33,13 @@ use kuryr_openstack::load_balancing::LoadBalancingVersion;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Key;
+use crate::condition;
 use crate::config::{self, Config};
 use crate::events::Events;
 use crate::metrics::Metrics;
 use crate::placement::Placement;
 use crate::trouble::Trouble;
 use crate::work::{Queue, Verdict};
-use crate::condition;
 use desired::{Desired, Setting};
 use facts::ServiceType;
 use index::Index;
@@ -169,7 +169,10 @@ impl Services {
                     refused.join(", "),
                 ),
             )
-        } else if service.kind == ServiceType::LoadBalancer && self.settings.external.is_none() && service.class.is_none() {
+        } else if service.kind == ServiceType::LoadBalancer
+            && self.settings.external.is_none()
+            && service.class.is_none()
+        {
             Trouble::mistake(
                 "ExternalNetworkNotConfigured",
                 "the LoadBalancer is reached inside the cluster only: set [neutron_defaults] external_svc_net to the network that \

@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec};
-use kuryr_openstack::load_balancing::{self as octavia, LbAlgorithm, ListenerProtocol, PoolProtocol, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{
+    self as octavia, LbAlgorithm, ListenerProtocol, PoolProtocol, ProvisioningStatus,
+};
 use kuryr_openstack::network::FloatingIp;
 
 use super::desired::{Balancer, Desired, Listener, Member};
@@ -197,7 +199,9 @@ pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<
 fn public(wanted: &Balancer, there: &octavia::LoadBalancer, floating: Option<&FloatingIp>) -> Option<Next> {
     match (&wanted.public, floating) {
         (None, None) => None,
-        (None, Some(floating)) => Some(call(Call::Withdraw(floating.id.clone()), "the Service is no LoadBalancer of ours")),
+        (None, Some(floating)) => {
+            Some(call(Call::Withdraw(floating.id.clone()), "the Service is no LoadBalancer of ours"))
+        }
         (Some(_), None) => Some(call(Call::Publish, "the LoadBalancer has no address from outside")),
         (Some(public), Some(floating)) => {
             let another = public.asked.is_some() && public.asked != floating.floating_ip_address;
@@ -246,7 +250,8 @@ fn too_much(wanted: &Balancer, observed: &Held) -> Option<Next> {
             ));
         }
     }
-    let used: BTreeSet<&str> = observed.listeners.iter().filter_map(|listener| listener.default_pool_id.as_deref()).collect();
+    let used: BTreeSet<&str> =
+        observed.listeners.iter().filter_map(|listener| listener.default_pool_id.as_deref()).collect();
     for pool in &observed.pools {
         if !used.contains(pool.id.as_str()) {
             return Some(call(Call::DeletePool(pool.id.clone()), "no listener uses it"));

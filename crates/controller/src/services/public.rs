@@ -22,7 +22,10 @@ impl Services {
         let (Some(external), Some(public)) = (&self.settings.external, &wanted.public) else { return Ok(()) };
         let port = self.index.of(key).0.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
         let Some(port) = port else {
-            return Err(Trouble::transient("VipWithoutPort", "Octavia has not said the port of the load balancer's VIP yet"));
+            return Err(Trouble::transient(
+                "VipWithoutPort",
+                "Octavia has not said the port of the load balancer's VIP yet",
+            ));
         };
         if let Some(asked) = public.asked
             && let Some(found) = self.asked_for(asked, &port).await?
@@ -136,7 +139,9 @@ fn explain(error: Error, asked: Option<IpAddr>) -> Trouble {
     match (error.kind(), asked) {
         (ErrorKind::OverQuota, _) => Trouble::quota(
             "QuotaExceeded",
-            format!("{said}; raise the project's quota of floating IPs, or give some back; the Service goes on by itself"),
+            format!(
+                "{said}; raise the project's quota of floating IPs, or give some back; the Service goes on by itself"
+            ),
         ),
         (ErrorKind::AddressesExhausted, _) => Trouble::quota(
             "AddressesExhausted",
@@ -144,7 +149,9 @@ fn explain(error: Error, asked: Option<IpAddr>) -> Trouble {
         ),
         (ErrorKind::NotFound, _) => Trouble::mistake(
             "ExternalNetworkNotFound",
-            format!("{said}; set [neutron_defaults] external_svc_net and external_svc_subnet to what exists and is external"),
+            format!(
+                "{said}; set [neutron_defaults] external_svc_net and external_svc_subnet to what exists and is external"
+            ),
         ),
         (ErrorKind::BadRequest | ErrorKind::Conflict | ErrorKind::Forbidden, Some(address)) => Trouble::mistake(
             "AddressRefused",

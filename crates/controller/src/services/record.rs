@@ -58,8 +58,7 @@ pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus, marks: &Mark
     let mut members: Vec<MemberRecord> =
         held.members.iter().flat_map(|(pool, members)| members.iter().filter_map(|it| member(pool, it))).collect();
     members.sort_by(|a, b| (&a.pool_id, &a.name, &a.id).cmp(&(&b.pool_id, &b.name, &b.id)));
-    let mut listeners: Vec<ListenerRecord> =
-        held.listeners.iter().filter_map(|it| listener(balancer, it)).collect();
+    let mut listeners: Vec<ListenerRecord> = held.listeners.iter().filter_map(|it| listener(balancer, it)).collect();
     listeners.sort_by(|a, b| (a.port, &a.protocol).cmp(&(b.port, &b.protocol)));
     let mut pools: Vec<PoolRecord> = held.pools.iter().map(|it| pool(balancer, it, &held.listeners)).collect();
     pools.sort_by(|a, b| a.name.cmp(&b.name));

@@ -58,7 +58,12 @@ fn within(prefix: &str) -> Setting {
 }
 
 fn ovn() -> Way {
-    Way { provider: Some("ovn".to_owned()), marks: Marks::new("c", &[]), algorithm: LbAlgorithm::SourceIpPort, source_ranges: false }
+    Way {
+        provider: Some("ovn".to_owned()),
+        marks: Marks::new("c", &[]),
+        algorithm: LbAlgorithm::SourceIpPort,
+        source_ranges: false,
+    }
 }
 
 fn balanced(desired: &Desired) -> &Balancer {
@@ -188,7 +193,8 @@ fn source_ip() -> octavia::SessionPersistence {
 #[test]
 fn three_ports_with_fifty_endpoints_are_ten_calls_and_one_endpoint_more_is_one_for_each_pool() {
     let ports: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": n, "protocol": "TCP" })).collect();
-    let targets: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": 8000 + n, "protocol": "TCP" })).collect();
+    let targets: Vec<Value> =
+        (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": 8000 + n, "protocol": "TCP" })).collect();
     let service = service(json!({ "ports": ports }));
     let of = |hosts| desired("default/web", Some(&service), &[slice(hosts, &json!(targets))], &setting());
     let mut model = Model::default();
@@ -203,8 +209,10 @@ fn three_ports_with_fifty_endpoints_are_ten_calls_and_one_endpoint_more_is_one_f
 #[test]
 fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
     let both = |first: u16| {
-        let ports = json!([{ "name": "a", "port": first, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
-        let targets = json!([{ "name": "a", "port": 8080, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
+        let ports =
+            json!([{ "name": "a", "port": first, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
+        let targets =
+            json!([{ "name": "a", "port": 8080, "protocol": "TCP" }, { "name": "b", "port": 53, "protocol": "UDP" }]);
         desired("default/web", Some(&service(json!({ "ports": ports }))), &[slice(1..3, &targets)], &setting())
     };
     let mut model = Model::default();
@@ -221,7 +229,8 @@ fn a_port_that_changes_takes_its_pool_along_and_leaves_the_others() {
 fn unnamed_ports_and_several_slices_are_one_pool() {
     let service = service(json!({ "ports": [{ "port": 80, "protocol": "TCP" }] }));
     let unnamed = |port: u16| json!([{ "port": port, "protocol": "TCP" }]);
-    let wanted = desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &setting());
+    let wanted =
+        desired("default/web", Some(&service), &[slice(1..3, &unnamed(8080)), slice(3..4, &unnamed(9090))], &setting());
     let members: Vec<String> =
         balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.values().map(|member| member.name.clone()).collect();
     assert_eq!(members, ["default/pod-1:8080", "default/pod-2:8080", "default/pod-3:9090"]);
@@ -238,7 +247,10 @@ fn addresses_outside_of_pods_and_nodes_are_refused_and_told() {
 #[test]
 fn pods_that_end_are_taken_only_if_nobody_else_is_ready() {
     let mut ending = slice(1..3, &http());
-    Arc::make_mut(&mut ending).endpoints.iter_mut().for_each(|endpoint| (endpoint.ready, endpoint.ending) = (false, true));
+    Arc::make_mut(&mut ending)
+        .endpoints
+        .iter_mut()
+        .for_each(|endpoint| (endpoint.ready, endpoint.ending) = (false, true));
     let count = |slices: &[Arc<SliceFacts>]| {
         let wanted = desired("default/web", Some(&service(json!({}))), slices, &setting());
         balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.len()

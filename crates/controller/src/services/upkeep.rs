@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kuryr_openstack::Error;
-use kuryr_openstack::load_balancing::{ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{
+    ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery, ProvisioningStatus,
+};
 use kuryr_openstack::network::FloatingIpQuery;
 use tokio_util::sync::CancellationToken;
 

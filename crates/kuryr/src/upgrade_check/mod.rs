@@ -297,19 +297,8 @@ mod tests {
     #[tokio::test]
     async fn other_objects_of_kuryr_kubernetes_are_counted() {
         let cluster = cluster();
-        let definition = |kind: &str, plural: &str| {
-            json!({
-                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": { "name": format!("{plural}.openstack.org") },
-                "spec": { "group": "openstack.org", "scope": "Namespaced",
-                          "names": { "kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List") },
-                          "versions": [{ "name": "v1", "served": true, "storage": true,
-                                         "schema": { "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } } }] },
-            })
-        };
-        cluster.create(definition("KuryrLoadBalancer", "kuryrloadbalancers")).unwrap();
         cluster
-            .create(json!({ "apiVersion": "openstack.org/v1", "kind": "KuryrLoadBalancer", "metadata": { "name": "l", "namespace": "default" } }))
+            .create(json!({ "apiVersion": "openstack.org/v1", "kind": "KuryrLoadBalancer", "metadata": { "name": "l", "namespace": "default" }, "spec": {} }))
             .unwrap();
         expect(
             &findings(&cluster).await,
