@@ -40,7 +40,8 @@ impl Services {
                 self.index.settle(key, held);
                 Ok(())
             }
-            (Step::CreateRecord(spec), Some(service), _) => self.create_record(key, service, spec).await,
+            (Step::ReadMembers(pool), _, _) => self.read_members(key, pool).await,
+            (Step::CreateRecord(spec), Some(service), _) => self.create_record(key, service, *spec).await,
             (Step::UpdateRecord(spec), _, Some(record)) => {
                 // A merge: what is not said stays, so what is not there any more is said to be nothing.
                 let mut patch = json!({ "metadata": { "uid": record.uid() }, "spec": spec });
@@ -107,6 +108,18 @@ impl Services {
                 Err(explain(error))
             }
         }
+    }
+
+    async fn read_members(&self, key: &Key, pool: String) -> Result<(), Trouble> {
+        let members = self.cloud.load_balancing().list_members(&pool).await.inspect_err(|error| {
+            if error.kind() == ErrorKind::NotFound {
+                self.index.mark_uncertain(key);
+            }
+        })?;
+        self.index.change(key, |held| {
+            held.members.insert(pool, members);
+        });
+        Ok(())
     }
 
     async fn create_balancer(&self, key: &Key, wanted: &Balancer) -> Result<(), Error> {
@@ -448,7 +461,7 @@ fn detach(held: &mut Held, pool: &str) {
     }
 }
 
-/// The members of a pool after all were set. Octavia does not say their ids; the next pass has those of new ones.
+/// The members of a pool after all were set. Octavia does not say the ids of new ones.
 fn members_after(listener: &Listener, before: &[Member]) -> Vec<Member> {
     let members = listener.members.iter().map(|((address, port), member)| {
         let known = before.iter().find(|known| known.address == Some(*address) && known.protocol_port == *port);

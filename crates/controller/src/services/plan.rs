@@ -81,9 +81,11 @@ pub(crate) enum Step {
     /// Looks what Octavia has for this Service.
     Find,
     /// Writes down what the Service needs, before anything is made for it.
-    CreateRecord(KuryrLoadBalancerSpec),
+    CreateRecord(Box<KuryrLoadBalancerSpec>),
     /// Writes down what the Service needs now.
-    UpdateRecord(KuryrLoadBalancerSpec),
+    UpdateRecord(Box<KuryrLoadBalancerSpec>),
+    /// Reads the members of a pool, whose ids Octavia does not say when it takes them.
+    ReadMembers(String),
     /// Writes down what Octavia has.
     RecordStatus,
     /// Tells the Service its address from outside, or that it has none.
@@ -115,18 +117,23 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
     let record = observed.record.as_deref();
     let leaves = record.is_some_and(|record| record.metadata.deletion_timestamp.is_some());
     match (desired, record) {
-        (Desired::Balanced(_), None) => return Next::Do(Step::CreateRecord(spec.clone()), "the Service has none yet"),
+        (Desired::Balanced(_), None) => {
+            return Next::Do(Step::CreateRecord(Box::new(spec.clone())), "the Service has none yet");
+        }
         // A predecessor's, or deleted by hand: the load balancer is found again by its name.
         (Desired::Balanced(_), Some(_)) if leaves => {
             return Next::Do(Step::LetGoOfRecord, "it is being deleted, and the Service needs another");
         }
         (Desired::Balanced(_), Some(record)) if record.spec != *spec => {
-            return Next::Do(Step::UpdateRecord(spec.clone()), "the Service has changed");
+            return Next::Do(Step::UpdateRecord(Box::new(spec.clone())), "the Service has changed");
         }
         _ => {}
     }
     if let Some(next) = of_cloud(desired, &observed.held, way) {
         return next;
+    }
+    if let Some(pool) = unread(&observed.held).filter(|_| matches!(desired, Desired::Balanced(_))) {
+        return Next::Do(Step::ReadMembers(pool), "the ids of its members are not known");
     }
     if let Some(address) = untold(desired, observed) {
         return Next::Do(Step::TellAddress(address), "the Service's status tells another address");
@@ -155,6 +162,12 @@ fn untold(desired: &Desired, observed: &Observed) -> Option<Option<IpAddr>> {
     let recorded = observed.record.as_ref()?.status.as_ref()?.service_pub_ip_info.as_ref()?;
     let recorded: IpAddr = recorded.ip_addr.parse().ok()?;
     told.contains(&recorded).then_some(None)
+}
+
+/// A pool with members whose ids are not known.
+fn unread(held: &Held) -> Option<String> {
+    let is_unread = |members: &[octavia::Member]| members.iter().any(|member| member.id.is_empty());
+    held.members.iter().find(|(_, members)| is_unread(members)).map(|(pool, _)| pool.clone())
 }
 
 /// Whether the KuryrLoadBalancer says what Octavia has, and that it is well.

@@ -51,7 +51,7 @@ pub(crate) fn is_well(status: &KuryrLoadBalancerStatus) -> bool {
     condition::ready(&status.conditions).is_some_and(|ready| ready.reason == BALANCED)
 }
 
-/// What Octavia has, without conditions. Members whose ids are not known yet are left out: the next pass has them.
+/// What the cloud has, without conditions. Members whose ids are not known yet are left out.
 pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus, marks: &Marks) -> KuryrLoadBalancerStatus {
     let Some(balancer) = &held.balancer else { return KuryrLoadBalancerStatus::default() };
     let groups = before.loadbalancer.as_ref().map(|record| record.security_groups.clone()).unwrap_or_default();
