@@ -12,6 +12,10 @@ pub const KURYRPORT_FINALIZER: &str = "kuryr.openstack.org/kuryrport-finalizer";
 /// Finalizer of a KuryrLoadBalancer: held until its load balancer and floating IP are gone.
 pub const KURYRLOADBALANCER_FINALIZER: &str = "kuryr.openstack.org/kuryrloadbalancer-finalizers";
 
+/// Annotation of a KuryrLoadBalancer, whatever its value: Kuryr is being taken out, so its load balancer and floating IP are to go
+/// and none is to come.
+pub const ANNOTATION_LEAVE: &str = "openstack.org/kuryr-leave";
+
 /// Finalizer kuryr-kubernetes put on Services. Never added any more; removed where met.
 pub const LEGACY_SERVICE_FINALIZER: &str = "kuryr.openstack.org/service-finalizer";
 

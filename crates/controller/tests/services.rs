@@ -356,3 +356,26 @@ async fn an_address_that_is_asked_for_is_taken_and_left_there() {
     world.until(LONG, left).await;
     controller.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_to_leave_goes_and_is_not_made_again() {
+    let world = public_world(10);
+    let controller = world.start();
+    create_load_balancer(&world, "web", "10.96.0.10", None);
+    world.until(LONG, |world| published(world).map(drop)).await;
+    let leave = json!({ "metadata": { "annotations": { "openstack.org/kuryr-leave": "" } } });
+    world.cluster.patch(RECORDS, NAMESPACE, "web", &leave).unwrap();
+    let left = |world: &World| {
+        let record = world.cluster.get(RECORDS, NAMESPACE, "web").unwrap_or_default();
+        let held = record["metadata"]["finalizers"].as_array().is_some_and(|all| !all.is_empty());
+        let (balancers, addresses) = (world.cloud.load_balancing("loadbalancers").len(), floating_ips(world).len());
+        match (held, balancers, addresses, told(world, "web")) {
+            (false, 0, 0, None) if record.is_object() => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    world.until(LONG, left).await;
+    world.pass(LONG).await;
+    assert_eq!(left(&world), Ok(()));
+    controller.stop().await;
+}

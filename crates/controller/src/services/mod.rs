@@ -128,7 +128,10 @@ impl Services {
                 Err(trouble) => return self.failed(&key, &trouble).await,
             };
             let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
-            let desired = desired::desired(&key.to_string(), service, &slices, &setting);
+            let desired = match observed.record.as_deref() {
+                Some(record) if plan::leaves_us(record) => Desired::Nothing("Kuryr is being taken out"),
+                _ => desired::desired(&key.to_string(), service, &slices, &setting),
+            };
             let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
             let spec = service.map(|service| record::spec(service, &self.settings, self.project(), &before));
             match plan::next(&desired, &spec.unwrap_or(before), &observed, &self.way()) {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kube::ResourceExt as _;
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec};
+use kuryr_api::names;
 use kuryr_openstack::load_balancing::{
     self as octavia, LbAlgorithm, ListenerProtocol, PoolProtocol, ProvisioningStatus,
 };
@@ -139,6 +140,7 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
         return Next::Do(Step::TellAddress(address), "the Service's status tells another address");
     }
     match (desired, record) {
+        (Desired::Nothing(why), Some(record)) if is_released(record) => Next::Settled(why),
         (Desired::Nothing(why), Some(_)) => Next::Do(Step::LetGoOfRecord, why),
         (Desired::Nothing(_), None) if observed.service.as_ref().is_some_and(|service| service.legacy_finalizer) => {
             Next::Do(Step::DropLegacyFinalizer, "nothing is left that it would protect")
@@ -162,6 +164,17 @@ fn untold(desired: &Desired, observed: &Observed) -> Option<Option<IpAddr>> {
     let recorded = observed.record.as_ref()?.status.as_ref()?.service_pub_ip_info.as_ref()?;
     let recorded: IpAddr = recorded.ip_addr.parse().ok()?;
     told.contains(&recorded).then_some(None)
+}
+
+/// Whether Kuryr is being taken out: nothing new is to be made for this Service.
+pub(crate) fn leaves_us(record: &KuryrLoadBalancer) -> bool {
+    record.annotations().contains_key(names::ANNOTATION_LEAVE)
+}
+
+/// Whether it stays only to say that nothing is to be made.
+fn is_released(record: &KuryrLoadBalancer) -> bool {
+    let held = record.finalizers().iter().any(|finalizer| finalizer == names::KURYRLOADBALANCER_FINALIZER);
+    leaves_us(record) && !held && record.metadata.deletion_timestamp.is_none()
 }
 
 /// A pool with members whose ids are not known.

@@ -2,7 +2,7 @@
 //! anything is left.
 //!
 //! ```text
-//! no pod has our network ─► nodes ─► daemons ─► KuryrPorts (the controller releases their ports) ─► controller
+//! no pod has our network ─► nodes ─► daemons ─► KuryrPorts and KuryrLoadBalancers (the controller releases them) ─► controller
 //!                        ─► ports in the cloud nobody has ─► rights, settings ─► definitions ─► proof
 //! ```
 //!
@@ -20,8 +20,10 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Api, DeleteParams, ListParams};
-use kuryr_api::crd::KuryrPort;
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kuryr_api::crd::{KuryrLoadBalancer, KuryrPort};
+use kuryr_api::names;
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::conf::options::{kuryr, neutron_defaults};
@@ -175,6 +177,10 @@ impl Removal {
             left.push(still);
             return Ok(left);
         }
+        if let Some(still) = self.release_load_balancers(progress).await? {
+            left.push(still);
+            return Ok(left);
+        }
         self.delete(DEPLOYMENTS, progress).await?;
         if let Some(still) = self.gone("name=kuryr-controller", progress).await? {
             left.push(still);
@@ -295,6 +301,58 @@ impl Removal {
                     Err(kube::Error::Api(status)) if status.code == 404 => {}
                     Err(error) => {
                         return Err(error).with_context(|| format!("KuryrPort {} cannot be deleted", port.name_any()));
+                    }
+                }
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Asks for an end of all load balancers; the controller, which still runs, deletes them and makes none again.
+    async fn release_load_balancers(&self, progress: &mut dyn FnMut(&str)) -> Result<Option<Remainder>> {
+        let end = Instant::now() + self.patience;
+        loop {
+            let records = match all(&Api::<KuryrLoadBalancer>::all(self.kube.clone()), ListParams::default()).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
+                answer => answer.context("KuryrLoadBalancers cannot be listed")?,
+            };
+            let is_held = |record: &&KuryrLoadBalancer| {
+                record.finalizers().iter().any(|finalizer| finalizer == names::KURYRLOADBALANCER_FINALIZER)
+            };
+            let held: Vec<_> = records.iter().filter(is_held).collect();
+            let Some(first) = held.first() else {
+                progress("KuryrLoadBalancers: their load balancers and floating IPs are released");
+                return Ok(None);
+            };
+            if Instant::now() >= end {
+                return Ok(Some(Remainder {
+                    what: format!(
+                        "{} KuryrLoadBalancers, for example {}/{}",
+                        held.len(),
+                        first.namespace().unwrap_or_default(),
+                        first.name_any()
+                    ),
+                    why: "nobody releases their load balancers: the controller does not run, does not balance Services \
+                          ([kuryr] services), or the cloud does not let it"
+                        .to_owned(),
+                    cure: format!(
+                        "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
+                        self.namespace
+                    ),
+                    place: Place::Cluster,
+                }));
+            }
+            let unasked = held.iter().filter(|record| !record.annotations().contains_key(names::ANNOTATION_LEAVE));
+            for record in unasked {
+                let api = Api::<KuryrLoadBalancer>::namespaced(self.kube.clone(), &record.namespace().unwrap_or_default());
+                let patch = json!({ "metadata": { "uid": record.uid(), "annotations": { names::ANNOTATION_LEAVE: "" } } });
+                match api.patch(&record.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
+                    Ok(_) => {}
+                    // Gone, or another of its name.
+                    Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+                    Err(error) => {
+                        return Err(error)
+                            .with_context(|| format!("KuryrLoadBalancer {} cannot be changed", record.name_any()));
                     }
                 }
             }
