@@ -1,6 +1,7 @@
 //! KuryrLoadBalancer: the Octavia load balancer of one Service, named after it, in its namespace.
 //!
-//! The fields are those of kuryr-kubernetes 2024.1, so that its objects are carried on and its tools go on reading ours.
+//! The fields are those of kuryr-kubernetes 2024.1, so that its objects are carried on and its tools go on reading ours. Numbers are as
+//! wide as the API server lets them be: one object with an odd one must not stop a watch that carries everybody's.
 
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -51,10 +52,10 @@ pub struct KuryrLoadBalancerSpec {
     pub provider: Option<String>,
     /// Milliseconds a client may be silent; 0 is Octavia's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_client_data: Option<u32>,
+    pub timeout_client_data: Option<i64>,
     /// Milliseconds a member may be silent; 0 is Octavia's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_member_data: Option<u32>,
+    pub timeout_member_data: Option<i64>,
     /// What kuryr-kubernetes copied from the Endpoints. Kuryr reads the EndpointSlices themselves, and leaves it as it is.
     #[serde(default, rename = "endpointSlices", skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "slices")]
@@ -69,7 +70,7 @@ pub struct KuryrLoadBalancerPort {
     pub name: Option<String>,
     /// Its number.
     #[serde(default)]
-    pub port: u16,
+    pub port: i64,
     /// `TCP`, `UDP` or `SCTP`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<String>,
@@ -132,17 +133,17 @@ pub struct ListenerRecord {
     /// Its name, `namespace/name:PROTOCOL:port`.
     pub name: String,
     /// Its port.
-    pub port: u16,
+    pub port: i64,
     /// Its project.
     pub project_id: String,
     /// What it speaks.
     pub protocol: String,
     /// Milliseconds a client may be silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_client_data: Option<u32>,
+    pub timeout_client_data: Option<i64>,
     /// Milliseconds a member may be silent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub timeout_member_data: Option<u32>,
+    pub timeout_member_data: Option<i64>,
 }
 
 /// A pool, as it was when it was written down.
@@ -174,7 +175,7 @@ pub struct MemberRecord {
     /// Its pool.
     pub pool_id: String,
     /// Its port.
-    pub port: u16,
+    pub port: i64,
     /// Its project.
     pub project_id: String,
     /// Subnet it is reached from.

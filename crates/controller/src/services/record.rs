@@ -23,7 +23,7 @@ pub(crate) fn spec(
     let kind = if service.kind == ServiceType::LoadBalancer { "LoadBalancer" } else { "ClusterIP" };
     let ports = service.ports.iter().map(|port| KuryrLoadBalancerPort {
         name: Some(port.name.clone()).filter(|name| !name.is_empty()),
-        port: port.port,
+        port: port.port.into(),
         protocol: Some(port.protocol.as_str().to_owned()),
         target_port: port.target.clone(),
     });
@@ -37,8 +37,8 @@ pub(crate) fn spec(
         subnet_id: Some(settings.subnet.clone()),
         security_groups_ids: before.security_groups_ids.clone(),
         provider: settings.provider.clone(),
-        timeout_client_data: Some(client.unwrap_or(0)),
-        timeout_member_data: Some(member.unwrap_or(0)),
+        timeout_client_data: Some(client.unwrap_or(0).into()),
+        timeout_member_data: Some(member.unwrap_or(0).into()),
         endpoint_slices: before.endpoint_slices.clone(),
     }
 }
@@ -100,11 +100,11 @@ fn listener(balancer: &LoadBalancer, listener: &Listener) -> Option<ListenerReco
         id: listener.id.clone(),
         loadbalancer_id: balancer.id.clone(),
         name: listener.name.clone(),
-        port,
+        port: port.into(),
         project_id: listener.project_id.clone(),
         protocol: protocol.as_str().to_owned(),
-        timeout_client_data: listener.timeout_client_data,
-        timeout_member_data: listener.timeout_member_data,
+        timeout_client_data: listener.timeout_client_data.map(Into::into),
+        timeout_member_data: listener.timeout_member_data.map(Into::into),
     })
 }
 
@@ -126,7 +126,7 @@ fn member(pool: &str, member: &Member) -> Option<MemberRecord> {
         ip: member.address?.to_string(),
         name: member.name.clone(),
         pool_id: pool.to_owned(),
-        port: member.protocol_port,
+        port: member.protocol_port.into(),
         project_id: member.project_id.clone(),
         subnet_id: member.subnet_id.clone().unwrap_or_default(),
     };
