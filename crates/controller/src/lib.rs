@@ -101,12 +101,7 @@ pub async fn run(
     let work = async {
         // Who has not seen everything is no candidate, and who does not reach the cloud lets those who do be first.
         let seen = async {
-            let services_synced = async {
-                if let Some(watched) = &of_services {
-                    watched.synced().await;
-                }
-            };
-            let _ = tokio::join!(tokio::time::timeout(PATIENCE, reach.answered()), watched.synced(), services_synced);
+            let _ = tokio::join!(tokio::time::timeout(PATIENCE, reach.answered()), watched.synced());
         };
         if shutdown.run_until_cancelled(seen).await.is_none() {
             return;
@@ -124,6 +119,10 @@ pub async fn run(
             };
             let services = async {
                 if let (Some(settings), Some(watched)) = (config.services.clone(), of_services.clone()) {
+                    // Pods do not wait for what only Services need.
+                    if stop.run_until_cancelled(watched.synced()).await.is_none() {
+                        return;
+                    }
                     let (kube, cloud, config) = (kube.clone(), cloud.clone(), config.clone());
                     Services::new(kube, cloud, config, settings, Arc::clone(&metrics), watched).work(&stop).await;
                 }

@@ -30,6 +30,11 @@ impl Retry {
         self.deadline
     }
 
+    /// Time that did not count.
+    pub(crate) fn extend(&mut self, by: Duration) {
+        self.deadline += by;
+    }
+
     /// Waits until the call may be sent again, or gives the error back if it must not or there is no time left.
     pub(crate) async fn after(&mut self, error: Error, http: &Http) -> Result<(), Error> {
         self.attempts += 1;

@@ -75,6 +75,7 @@ impl Service {
         let mut renewed = false;
         let pace = (call.effect != Effect::Read).then(|| self.paces.of(&call.method, &call.path));
         loop {
+            let queued = Instant::now();
             let turn = match &pace {
                 Some(pace) => Some(pace.turn().await),
                 None => None,
@@ -84,7 +85,10 @@ impl Service {
             // Only now, because a token may end while its call waits for its turn.
             let session = self.keystone.session().await?;
             let endpoint = session.catalog.endpoint(self.kind, &self.settings)?;
-            // The clock starts when the call leaves the queue: a burst may wait for its turn as long as it takes.
+            // The clock stands still while the call is in the queue: a burst may wait for its turn as long as it takes.
+            if let Some(retry) = &mut retry {
+                Retry::extend(retry, queued.elapsed());
+            }
             let retry = retry.get_or_insert_with(|| Retry::new(call.effect, Instant::now() + self.settings.timeout));
             let sent = Instant::now();
             let outcome = self.http.exchange(&endpoint, call, Some(&session.token), retry.deadline()).await;

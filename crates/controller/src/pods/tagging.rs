@@ -2,7 +2,7 @@
 //! people: a port without is known by its description. So they wait while pods wait for ports, which Neutron makes no sooner for
 //! being asked for something else.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,14 +22,15 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Ports that lack their tags.
 #[derive(Default)]
 pub struct Tagging {
-    untagged: Mutex<BTreeSet<String>>,
+    /// In turn: one that Neutron does not take is not in the way of others.
+    untagged: Mutex<VecDeque<String>>,
     /// Ports that are being made.
     making: AtomicUsize,
     changed: Notify,
 }
 
 impl Tagging {
-    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
         self.untagged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -41,26 +42,32 @@ impl Tagging {
 
     /// This port lacks its tags.
     pub fn add(&self, id: &str) {
-        self.lock().insert(id.to_owned());
+        let mut untagged = self.lock();
+        if !untagged.iter().any(|known| known == id) {
+            untagged.push_back(id.to_owned());
+        }
+        drop(untagged);
         self.changed.notify_one();
     }
 
     /// Waits for a port to tag, and for its turn.
     async fn next(&self) -> String {
         loop {
-            let next = self.lock().first().cloned();
-            let Some(id) = next else {
+            let nothing = self.lock().is_empty();
+            if nothing {
                 self.changed.notified().await;
                 continue;
-            };
+            }
             let nobody_waits = async {
                 while self.making.load(Ordering::Relaxed) > 0 {
                     self.changed.notified().await;
                 }
             };
             let _ = tokio::time::timeout(PATIENCE, nobody_waits).await;
-            self.lock().remove(&id);
-            return id;
+            let next = self.lock().pop_front();
+            if let Some(id) = next {
+                return id;
+            }
         }
     }
 }

@@ -190,7 +190,7 @@ impl Services {
                 });
             }
             Call::DeleteListener(id) => {
-                octavia.delete_listener(&id).await?;
+                gone(octavia.delete_listener(&id).await)?;
                 self.index.change(key, |held| held.listeners.retain(|listener| listener.id != id));
             }
             Call::CreatePool(listener_id, place) => {
@@ -211,7 +211,7 @@ impl Services {
                 });
             }
             Call::DeletePool(id) => {
-                octavia.delete_pool(&id).await?;
+                gone(octavia.delete_pool(&id).await)?;
                 self.index.change(key, |held| detach(held, &id));
             }
             Call::SetMembers(pool, place) => {
@@ -479,6 +479,11 @@ fn members_after(listener: &Listener, before: &[Member]) -> Vec<Member> {
     members.collect()
 }
 
+/// What is not there is as good as deleted.
+fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
+    outcome.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
 /// What an answer of Octavia's means for the Service's owner.
 fn explain(error: Error) -> Trouble {
     match error.kind() {
@@ -486,6 +491,13 @@ fn explain(error: Error) -> Trouble {
             "QuotaExceeded",
             format!(
                 "{}; raise the project's quota of load balancers, or delete what is not needed; the Service goes on by itself",
+                error.message().trim_end_matches('.')
+            ),
+        ),
+        ErrorKind::Conflict => Trouble::mistake(
+            "TakenInCloud",
+            format!(
+                "{}; something else has what the Service's load balancer needs, like its address: take it away there",
                 error.message().trim_end_matches('.')
             ),
         ),

@@ -141,7 +141,7 @@ pub(crate) fn desired(
         let listener = Listener {
             name: format!("{key}:{}:{}", port.protocol.as_str(), port.port),
             // Of a LoadBalancer that is somebody else's, the address in the cluster stays ours.
-            source_ranges: if foreign { Vec::new() } else { service.source_ranges.clone() },
+            source_ranges: if foreign { Vec::new() } else { let_in(&service.source_ranges, setting) },
             timeouts: (service.timeouts.0.or(setting.timeouts.0), service.timeouts.1.or(setting.timeouts.1)),
             affinity: service.affinity,
             members,
@@ -153,6 +153,18 @@ pub(crate) fn desired(
     refused.sort_unstable();
     refused.dedup();
     Desired::Balanced(Balancer { name: key.to_owned(), vip, more_vips: more.to_vec(), public, listeners, refused })
+}
+
+/// Whom a listener lets in: who is named, and the cluster's own, who use the same VIP. Nobody named is everybody.
+fn let_in(named: &[IpNet], setting: &Setting) -> Vec<IpNet> {
+    if named.is_empty() {
+        return Vec::new();
+    }
+    let own = setting.subnets.iter().map(|(_, prefix)| *prefix);
+    let mut all: Vec<IpNet> = named.iter().copied().chain(own).map(|prefix| prefix.trunc()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.

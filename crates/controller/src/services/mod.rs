@@ -30,6 +30,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kuryr_openstack::Cloud;
 use kuryr_openstack::load_balancing::LoadBalancingVersion;
+use kuryr_openstack::network::FloatingIp;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::Key;
@@ -115,8 +116,19 @@ impl Services {
     }
 
     fn observe(&self, key: &Key) -> Observed {
-        let (held, uncertain) = self.index.of(key);
-        Observed { service: self.watched.services.get(key), record: self.watched.records.get(key), held, uncertain }
+        let (mut held, uncertain) = self.index.of(key);
+        let (service, record) = (self.watched.services.get(key), self.watched.records.get(key));
+        let is_public = service.as_ref().is_some_and(|service| service.kind == ServiceType::LoadBalancer);
+        let recorded = record.as_ref().and_then(|record| record.status.as_ref()?.service_pub_ip_info.as_ref());
+        let of_others = |floating: &FloatingIp| {
+            let recorded = recorded.filter(|recorded| recorded.ip_id == floating.id);
+            !is_public && recorded.is_none() && !self.marks.made(floating, None)
+        };
+        // What somebody lets lead to the VIP of a Service that asks for nothing is not ours to judge.
+        if held.floating.as_ref().is_some_and(of_others) {
+            Arc::make_mut(&mut held).floating = None;
+        }
+        Observed { service, record, held, uncertain }
     }
 
     /// Looks at one Service and does what is to be done.
@@ -211,7 +223,8 @@ impl Services {
         }
         self.events.warn(key, &reference(key, &service.uid), trouble).await;
         let Some(record) = observed.record.as_deref() else { return };
-        if condition::says(&before.conditions, false, trouble.reason, &trouble.message) {
+        // The cloud's words can differ each time; a write for each would wake us each time.
+        if condition::ready(&before.conditions).is_some_and(|known| known.reason == trouble.reason) {
             return;
         }
         let mut status = record::status(&observed.held, &before, &self.marks);

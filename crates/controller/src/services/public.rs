@@ -28,7 +28,7 @@ impl Services {
             ));
         };
         if let Some(asked) = public.asked
-            && let Some(found) = self.asked_for(asked, &port).await?
+            && let Some(found) = self.asked_for(key, asked, &port).await?
         {
             let led = self.cloud.network().set_floating_ip_port(&found.id, Some(&port)).await?;
             tracing::info!(%key, address = %asked, "floating IP taken");
@@ -55,7 +55,7 @@ impl Services {
     }
 
     /// The floating IP with an address that is asked for, if there is one and it is free.
-    async fn asked_for(&self, address: IpAddr, port: &str) -> Result<Option<FloatingIp>, Trouble> {
+    async fn asked_for(&self, key: &Key, address: IpAddr, port: &str) -> Result<Option<FloatingIp>, Trouble> {
         let query = FloatingIpQuery { address: Some(address), ..FloatingIpQuery::default() };
         let found = self.cloud.network().list_floating_ips(&query).await?.into_iter().next();
         match found {
@@ -65,6 +65,11 @@ impl Services {
                     "floating IP {address} leads to port {known} already; take it off there, or ask for another address \
                      (spec.loadBalancerIP)"
                 );
+                Err(Trouble::mistake("AddressInUse", message))
+            }
+            Some(found) if self.marks.service_of(&found).is_some_and(|other| other != *key) => {
+                let message =
+                    format!("floating IP {address} was made for another Service; ask for another address, or for none");
                 Err(Trouble::mistake("AddressInUse", message))
             }
             Some(found) if !self.project().is_empty() && found.project_id != self.project() => {
@@ -98,7 +103,15 @@ impl Services {
         let outcome = if self.marks.made(floating, recorded.as_ref()) {
             network.delete_floating_ip(id).await
         } else {
-            network.set_floating_ip_port(id, None).await.map(drop)
+            // Its owner may have let it lead elsewhere meanwhile.
+            let port = observed.held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.as_ref());
+            match network.floating_ip(id).await {
+                Ok(now) if now.port_id.is_some() && now.port_id.as_ref() == port => {
+                    network.set_floating_ip_port(id, None).await.map(drop)
+                }
+                Ok(_) => Ok(()),
+                Err(error) => Err(error),
+            }
         };
         match outcome {
             Ok(()) => tracing::info!(%key, address = ?floating.floating_ip_address, "floating IP given back"),

@@ -53,7 +53,11 @@ pub(crate) fn is_well(status: &KuryrLoadBalancerStatus) -> bool {
 
 /// What the cloud has, without conditions. Members whose ids are not known yet are left out.
 pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus, marks: &Marks) -> KuryrLoadBalancerStatus {
-    let Some(balancer) = &held.balancer else { return KuryrLoadBalancerStatus::default() };
+    let Some(balancer) = &held.balancer else {
+        // Whose floating IP it is must not be forgotten while its load balancer is made anew.
+        let service_pub_ip_info = before.service_pub_ip_info.clone();
+        return KuryrLoadBalancerStatus { service_pub_ip_info, ..KuryrLoadBalancerStatus::default() };
+    };
     let groups = before.loadbalancer.as_ref().map(|record| record.security_groups.clone()).unwrap_or_default();
     let mut members: Vec<MemberRecord> =
         held.members.iter().flat_map(|(pool, members)| members.iter().filter_map(|it| member(pool, it))).collect();

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kuryr_openstack::Error;
 use kuryr_openstack::load_balancing::{
     ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery, ProvisioningStatus,
 };
 use kuryr_openstack::network::FloatingIpQuery;
+use kuryr_openstack::{Error, ErrorKind};
 use tokio_util::sync::CancellationToken;
 
 use super::Services;
@@ -93,11 +93,12 @@ impl Services {
 
     /// Floating IPs that were made for a Service, or lead to its load balancer.
     async fn add_floating_ips(&self, all: &mut HashMap<Key, Held>) -> Result<(), Error> {
-        if self.settings.external.is_none() {
-            return Ok(());
-        }
         let query = FloatingIpQuery { project_id: Some(self.project().to_owned()), ..Default::default() };
-        let floating_ips = self.cloud.network().list_floating_ips(&query).await?;
+        let floating_ips = match self.cloud.network().list_floating_ips(&query).await {
+            // A Neutron without routers has none.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            answer => answer?,
+        };
         let recorded: HashMap<String, Key> = (self.watched.records.all().into_iter())
             .filter_map(|(key, record)| {
                 let info = record.status.as_ref()?.service_pub_ip_info.as_ref()?;
@@ -176,7 +177,7 @@ impl Services {
         let asked = with_members.into_iter().map(|(key, pool)| async {
             match octavia.list_members(&pool).await {
                 Ok(members) => Ok((key, pool, members)),
-                Err(error) if error.kind() == kuryr_openstack::ErrorKind::NotFound => Ok((key, pool, Vec::new())),
+                Err(error) if error.kind() == ErrorKind::NotFound => Ok((key, pool, Vec::new())),
                 Err(error) => Err(error),
             }
         });

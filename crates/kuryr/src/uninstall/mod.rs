@@ -332,9 +332,10 @@ impl Removal {
                         first.namespace().unwrap_or_default(),
                         first.name_any()
                     ),
-                    why: "nobody releases their load balancers: the controller does not run, does not balance Services \
+                    why:
+                        "nobody releases their load balancers: the controller does not run, does not balance Services \
                           ([kuryr] services), or the cloud does not let it"
-                        .to_owned(),
+                            .to_owned(),
                     cure: format!(
                         "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
                         self.namespace
@@ -344,8 +345,10 @@ impl Removal {
             }
             let unasked = held.iter().filter(|record| !record.annotations().contains_key(names::ANNOTATION_LEAVE));
             for record in unasked {
-                let api = Api::<KuryrLoadBalancer>::namespaced(self.kube.clone(), &record.namespace().unwrap_or_default());
-                let patch = json!({ "metadata": { "uid": record.uid(), "annotations": { names::ANNOTATION_LEAVE: "" } } });
+                let api =
+                    Api::<KuryrLoadBalancer>::namespaced(self.kube.clone(), &record.namespace().unwrap_or_default());
+                let patch =
+                    json!({ "metadata": { "uid": record.uid(), "annotations": { names::ANNOTATION_LEAVE: "" } } });
                 match api.patch(&record.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
                     Ok(_) => {}
                     // Gone, or another of its name.
