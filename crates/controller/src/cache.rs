@@ -46,6 +46,22 @@ pub trait Versioned {
     fn version(&self) -> u64;
 }
 
+impl<K: Resource> Versioned for K {
+    fn uid(&self) -> &str {
+        self.meta().uid.as_deref().unwrap_or_default()
+    }
+
+    fn version(&self) -> u64 {
+        version_of(self)
+    }
+}
+
+/// What was not listed yet of these kinds, in words; `None` if all were.
+pub(crate) fn unlisted(kinds: &[(&str, bool)]) -> Option<String> {
+    let (kind, _) = kinds.iter().find(|(_, synced)| !synced)?;
+    Some(format!("the API server has not listed its {kind} yet; the log says why"))
+}
+
 struct Inner<V> {
     values: HashMap<Key, Arc<V>>,
     /// Objects known to be gone, with the version at which they were last seen, so that a late event does not bring

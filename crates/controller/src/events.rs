@@ -29,8 +29,8 @@ impl Events {
         Self { recorder: enabled.then(|| Recorder::new(kube, reporter)), told: Mutex::default() }
     }
 
-    /// A warning, unless the same was said last.
-    pub(crate) async fn warn(&self, key: &Key, about: &ObjectReference, trouble: &Trouble) {
+    /// A warning about an object of Kubernetes' own, unless the same was said last.
+    pub(crate) async fn warn(&self, kind: &str, key: &Key, uid: &str, trouble: &Trouble) {
         let Some(recorder) = &self.recorder else { return };
         let previous = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), trouble.reason);
         if previous == Some(trouble.reason) {
@@ -45,7 +45,15 @@ impl Events {
             action: "Connect".to_owned(),
             secondary: None,
         };
-        match tokio::time::timeout(DEADLINE, recorder.publish(&event, about)).await {
+        let about = ObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some(kind.to_owned()),
+            namespace: Some(key.namespace.clone()),
+            name: Some(key.name.clone()),
+            uid: Some(uid.to_owned()),
+            ..ObjectReference::default()
+        };
+        match tokio::time::timeout(DEADLINE, recorder.publish(&event, &about)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%key, %error, "Event not written"),
             Err(_) => tracing::debug!(%key, "Event not written: no answer"),

@@ -3,7 +3,7 @@
 //! Every noun is a folder that reads the same way: `desired` (pure: what OpenStack should have), `plan` (pure: the next step
 //! from what is there), `apply` (the only file that awaits a cloud). What they share: [`work`] (the queue), [`cache`] (what the
 //! API server told us), [`placement`] (which project, subnet and groups), [`trouble`] (errors as words for their owner),
-//! `reach` (whether the cloud answers), and `lease` (which of several controllers works).
+//! `own` (our custom resources written), `reach` (whether the cloud answers), and `lease` (which of several controllers works).
 
 pub mod cache;
 mod condition;
@@ -11,6 +11,7 @@ pub mod config;
 mod events;
 mod lease;
 pub mod metrics;
+mod own;
 mod placement;
 mod pods;
 mod reach;

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -66,6 +66,30 @@ struct Inner<K> {
 pub struct Queue<K> {
     inner: Mutex<Inner<K>>,
     changed: Notify,
+}
+
+/// The queue of the term of leadership that is under way, if one is.
+pub(crate) struct AtWork<K>(Mutex<Weak<Queue<K>>>);
+
+impl<K> Default for AtWork<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Clone + Debug + Eq + Hash + Ord> AtWork<K> {
+    /// From now on it is this one.
+    pub(crate) fn set(&self, queue: &Arc<Queue<K>>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(queue);
+    }
+
+    /// See [`Queue::wake`].
+    pub(crate) fn wake(&self, key: K) {
+        let queue = self.0.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        if let Some(queue) = queue {
+            queue.wake(key);
+        }
+    }
 }
 
 impl<K: Clone + Debug + Eq + Hash + Ord> Queue<K> {

@@ -71,7 +71,7 @@ impl Service {
     }
 
     async fn attempts(&self, call: &Call, may_have_acted: &mut bool) -> Result<Answer, Error> {
-        let mut retry = None;
+        let mut retry: Option<Retry> = None;
         let mut renewed = false;
         let pace = (call.effect != Effect::Read).then(|| self.paces.of(&call.method, &call.path));
         loop {
@@ -87,7 +87,7 @@ impl Service {
             let endpoint = session.catalog.endpoint(self.kind, &self.settings)?;
             // The clock stands still while the call is in the queue: a burst may wait for its turn as long as it takes.
             if let Some(retry) = &mut retry {
-                Retry::extend(retry, queued.elapsed());
+                retry.extend(queued.elapsed());
             }
             let retry = retry.get_or_insert_with(|| Retry::new(call.effect, Instant::now() + self.settings.timeout));
             let sent = Instant::now();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use kuryr_api::crd::{InterfaceEntry, KuryrPort, KuryrPortSpec, KuryrPortStatus};
 use kuryr_api::names;
@@ -16,8 +16,9 @@ use serde_json::json;
 use super::observed::{Observed, PodFacts};
 use super::plan::Step;
 use super::{Pods, vif};
-use crate::cache::{Key, version_of};
+use crate::cache::Key;
 use crate::condition;
+use crate::own::{self, digest};
 use crate::placement::Place;
 use crate::trouble::Trouble;
 
@@ -40,7 +41,9 @@ impl Pods {
                 self.write_status(key, kuryr_port, &status).await
             }
             (Step::RecordActive, pod, Some(kuryr_port)) => self.record_active(key, pod, kuryr_port).await,
-            (Step::DeleteKuryrPort, _, Some(kuryr_port)) => self.delete_kuryr_port(key, kuryr_port).await,
+            (Step::DeleteKuryrPort, _, Some(kuryr_port)) => {
+                own::delete(&self.kuryr_ports_of(key), &self.kuryr_ports, key, kuryr_port).await
+            }
             (Step::LetGoOfKuryrPort { released: false }, Some(pod), Some(kuryr_port)) => {
                 if self.pod_lives(key, pod).await? {
                     self.let_go(key, kuryr_port, false).await?;
@@ -273,55 +276,7 @@ impl Pods {
     }
 
     async fn patch(&self, key: &Key, kuryr_port: &KuryrPort, patch: serde_json::Value) -> Result<(), Trouble> {
-        let api = self.kuryr_ports_of(key);
-        match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-            Ok(patched) => {
-                let patched: KuryrPort = digest(patched);
-                if patched.metadata.deletion_timestamp.is_some() && patched.finalizers().is_empty() {
-                    self.kuryr_ports.remove(key, patched.uid().as_deref().unwrap_or_default(), version_of(&patched));
-                } else {
-                    self.kuryr_ports.wrote(key.clone(), patched);
-                }
-                Ok(())
-            }
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                self.kuryr_ports.remove(key, kuryr_port.uid().as_deref().unwrap_or_default(), version_of(kuryr_port));
-                Ok(())
-            }
-            // What we saw is old. Look for ourselves rather than wait for the watch.
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                if let Some(found) = api.get_opt(&key.name).await? {
-                    self.kuryr_ports.wrote(key.clone(), digest(found));
-                }
-                Err(kube::Error::Api(status).into())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn delete_kuryr_port(&self, key: &Key, kuryr_port: &KuryrPort) -> Result<(), Trouble> {
-        let uid = kuryr_port.uid().unwrap_or_default();
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match self.kuryr_ports_of(key).delete(&key.name, &parameters).await {
-            Ok(either) => {
-                match either.left() {
-                    Some(marked) if marked.metadata.deletion_timestamp.is_some() && !marked.finalizers().is_empty() => {
-                        self.kuryr_ports.wrote(key.clone(), digest(marked));
-                    }
-                    _ => self.kuryr_ports.remove(key, &uid, version_of(kuryr_port)),
-                }
-                Ok(())
-            }
-            // Gone, or replaced by another of the same name: the watch will say which.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
-                self.kuryr_ports.remove(key, &uid, version_of(kuryr_port));
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
+        own::patch(&self.kuryr_ports_of(key), &self.kuryr_ports, key, kuryr_port, patch).await
     }
 
     async fn drop_legacy_pod_finalizer(&self, key: &Key, pod: &PodFacts) -> Result<(), Trouble> {
@@ -345,12 +300,6 @@ impl Pods {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-/// A KuryrPort without what nobody here reads.
-pub(super) fn digest(mut port: KuryrPort) -> KuryrPort {
-    port.metadata.managed_fields = None;
-    port
 }
 
 fn set_condition(status: &mut KuryrPortStatus) {

@@ -27,7 +27,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kuryr_api::crd::{KuryrPort, KuryrPortStatus};
 use kuryr_api::names;
 use kuryr_openstack::Cloud;
@@ -260,14 +259,6 @@ impl Pods {
     /// Tells the pod's owner what it waits for: a condition on the KuryrPort, and one Event when the reason changes.
     async fn tell(&self, key: &Key, observed: &Observed, trouble: &Trouble) {
         let Desired::Connected(pod) = desired::desired(observed) else { return };
-        let reference = ObjectReference {
-            api_version: Some("v1".to_owned()),
-            kind: Some("Pod".to_owned()),
-            namespace: Some(key.namespace.clone()),
-            name: Some(key.name.clone()),
-            uid: Some(pod.uid.clone()),
-            ..ObjectReference::default()
-        };
         let status = observed.kuryr_port.as_deref().and_then(|kuryr_port| kuryr_port.status.as_ref());
         if status
             .and_then(|status| condition::ready(&status.conditions))
@@ -275,7 +266,7 @@ impl Pods {
         {
             self.events.was_told(key, trouble.reason);
         }
-        self.events.warn(key, &reference, trouble).await;
+        self.events.warn("Pod", key, &pod.uid, trouble).await;
         let mut status = KuryrPortStatus::default();
         let written = match observed.kuryr_port.as_deref() {
             None => {

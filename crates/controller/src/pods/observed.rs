@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Resource, ResourceExt as _};
+use kube::ResourceExt as _;
 use kuryr_api::crd::KuryrPort;
 use kuryr_api::names;
 use kuryr_openstack::network::Port;
@@ -80,16 +80,6 @@ impl Versioned for PodFacts {
 
     fn version(&self) -> u64 {
         self.version
-    }
-}
-
-impl Versioned for KuryrPort {
-    fn uid(&self) -> &str {
-        self.meta().uid.as_deref().unwrap_or_default()
-    }
-
-    fn version(&self) -> u64 {
-        version_of(self)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Doing one step. With `public`, the only file of this folder that changes anything outside the process.
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::api::{DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus};
 use kuryr_api::names;
@@ -18,10 +19,10 @@ use super::desired::{Balancer, Desired, Listener};
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
 use super::plan::{Call, Observed, Place, Step};
-use super::watched::digest;
 use super::{Services, record};
 use crate::cache::{Key, version_of};
 use crate::condition;
+use crate::own::{self, digest};
 use crate::trouble::Trouble;
 
 impl Services {
@@ -174,11 +175,10 @@ impl Services {
             Call::UpdateListener(id, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
                 let (client, member) = listener.timeouts;
-                let ranges = Some(listener.source_ranges.clone()).filter(|ranges| !ranges.is_empty());
                 let update = ListenerUpdate {
                     timeout_client_data: client.map(Some),
                     timeout_member_data: member.map(Some),
-                    allowed_cidrs: self.way().source_ranges.then_some(ranges),
+                    allowed_cidrs: self.has_ranges().then(|| ranges(listener)),
                     ..ListenerUpdate::default()
                 };
                 let changed = octavia.update_listener(&id, &update).await?;
@@ -238,7 +238,6 @@ impl Services {
 
     fn new_listener(&self, balancer: Option<String>, (protocol, port): Place, listener: &Listener) -> NewListener {
         let (client, member) = listener.timeouts;
-        let ranges = Some(listener.source_ranges.clone()).filter(|ranges| !ranges.is_empty());
         NewListener {
             loadbalancer_id: balancer,
             name: listener.name.clone(),
@@ -248,7 +247,7 @@ impl Services {
                 Protocol::Sctp => ListenerProtocol::Sctp,
             },
             protocol_port: port,
-            allowed_cidrs: ranges.filter(|_| self.way().source_ranges),
+            allowed_cidrs: ranges(listener).filter(|_| self.has_ranges()),
             timeout_client_data: client,
             timeout_member_data: member,
             tags: self.tags(),
@@ -370,45 +369,11 @@ impl Services {
             self.watched.records.remove(key, &record.uid().unwrap_or_default(), version_of(record));
             return Ok(());
         }
-        let uid = record.uid().unwrap_or_default();
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: Some(uid.clone()), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match self.records_of(key).delete(&key.name, &parameters).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.watched.records.remove(key, &uid, version_of(record));
-        Ok(())
+        own::delete(&self.records_of(key), &self.watched.records, key, record).await
     }
 
     async fn patch(&self, key: &Key, record: &KuryrLoadBalancer, patch: serde_json::Value) -> Result<(), Trouble> {
-        let api = self.records_of(key);
-        match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-            Ok(patched) => {
-                let patched: KuryrLoadBalancer = digest(patched);
-                if patched.metadata.deletion_timestamp.is_some() && patched.finalizers().is_empty() {
-                    self.watched.records.remove(key, &patched.uid().unwrap_or_default(), version_of(&patched));
-                } else {
-                    self.watched.records.wrote(key.clone(), patched);
-                }
-                Ok(())
-            }
-            Err(kube::Error::Api(status)) if status.code == 404 => {
-                self.watched.records.remove(key, &record.uid().unwrap_or_default(), version_of(record));
-                Ok(())
-            }
-            // What we saw is old. Look for ourselves rather than wait for the watch.
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                if let Some(found) = api.get_opt(&key.name).await? {
-                    self.watched.records.wrote(key.clone(), digest(found));
-                }
-                Err(kube::Error::Api(status).into())
-            }
-            Err(error) => Err(error.into()),
-        }
+        own::patch(&self.records_of(key), &self.watched.records, key, record, patch).await
     }
 
     async fn drop_legacy_finalizer(&self, key: &Key, service: &ServiceFacts) -> Result<(), Trouble> {
@@ -442,6 +407,11 @@ fn persistence((protocol, _): Place, listener: &Listener) -> Option<SessionPersi
         persistence_timeout: (protocol != Protocol::Tcp).then_some(seconds),
         persistence_granularity: None,
     })
+}
+
+/// Whom a listener lets in, in Octavia's words: nothing is everybody.
+fn ranges(listener: &Listener) -> Option<Vec<IpNet>> {
+    Some(listener.source_ranges.clone()).filter(|ranges| !ranges.is_empty())
 }
 
 /// A pool that was made for a listener.

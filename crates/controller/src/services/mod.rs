@@ -27,7 +27,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
 use kuryr_openstack::Cloud;
 use kuryr_openstack::load_balancing::LoadBalancingVersion;
 use kuryr_openstack::network::FloatingIp;
@@ -133,12 +132,13 @@ impl Services {
 
     /// Looks at one Service and does what is to be done.
     async fn look_at(&self, key: Key) -> Verdict {
+        let setting = match self.setting().await {
+            Ok(setting) => setting,
+            Err(trouble) => return self.failed(&key, &trouble).await,
+        };
+        let way = self.way();
         for _ in 0..STEPS_PER_LOOK {
             let observed = self.observe(&key);
-            let setting = match self.setting().await {
-                Ok(setting) => setting,
-                Err(trouble) => return self.failed(&key, &trouble).await,
-            };
             let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
             let desired = match observed.record.as_deref() {
                 Some(record) if plan::leaves_us(record) => Desired::Nothing("Kuryr is being taken out"),
@@ -146,7 +146,7 @@ impl Services {
             };
             let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
             let spec = service.map(|service| record::spec(service, &self.settings, self.project(), &before));
-            match plan::next(&desired, &spec.unwrap_or(before), &observed, &self.way()) {
+            match plan::next(&desired, &spec.unwrap_or(before), &observed, &way) {
                 Next::Settled(reason) => {
                     tracing::trace!(%key, reason, "settled");
                     self.remark(&key, &observed, &desired).await;
@@ -198,7 +198,7 @@ impl Services {
         } else {
             return self.events.forget(key);
         };
-        self.events.warn(key, &reference(key, &service.uid), &trouble).await;
+        self.events.warn("Service", key, &service.uid, &trouble).await;
     }
 
     async fn failed(&self, key: &Key, trouble: &Trouble) -> Verdict {
@@ -218,13 +218,14 @@ impl Services {
         let observed = self.observe(key);
         let Some(service) = observed.service.as_deref() else { return };
         let before = observed.record.as_ref().and_then(|record| record.status.clone()).unwrap_or_default();
-        if condition::ready(&before.conditions).is_some_and(|known| known.reason == trouble.reason) {
+        let known = condition::ready(&before.conditions).is_some_and(|known| known.reason == trouble.reason);
+        if known {
             self.events.was_told(key, trouble.reason);
         }
-        self.events.warn(key, &reference(key, &service.uid), trouble).await;
+        self.events.warn("Service", key, &service.uid, trouble).await;
         let Some(record) = observed.record.as_deref() else { return };
         // The cloud's words can differ each time; a write for each would wake us each time.
-        if condition::ready(&before.conditions).is_some_and(|known| known.reason == trouble.reason) {
+        if known {
             return;
         }
         let mut status = record::status(&observed.held, &before, &self.marks);
@@ -240,13 +241,17 @@ impl Services {
     }
 
     fn way(&self) -> Way {
-        let version = self.version.get();
         Way {
             provider: self.settings.provider.clone(),
             marks: self.marks.clone(),
             algorithm: self.settings.algorithm,
-            source_ranges: version.is_some_and(|version| version.has_allowed_cidrs()),
+            source_ranges: self.has_ranges(),
         }
+    }
+
+    /// Whether listeners know whom they let in.
+    fn has_ranges(&self) -> bool {
+        self.version.get().is_some_and(|version| version.has_allowed_cidrs())
     }
 
     /// What holds for all Services.
@@ -265,17 +270,5 @@ impl Services {
             public: settings.external.is_some(),
             timeouts: settings.timeouts,
         })
-    }
-}
-
-/// The Service, for Events.
-fn reference(key: &Key, uid: &str) -> ObjectReference {
-    ObjectReference {
-        api_version: Some("v1".to_owned()),
-        kind: Some("Service".to_owned()),
-        namespace: Some(key.namespace.clone()),
-        name: Some(key.name.clone()),
-        uid: Some(uid.to_owned()),
-        ..ObjectReference::default()
     }
 }

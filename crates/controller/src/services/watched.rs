@@ -1,17 +1,18 @@
 //! What the API server has of Services, followed for as long as the process lives, whether it leads or not.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::{Api, Resource as _};
+use kube::Api;
 use kuryr_api::crd::KuryrLoadBalancer;
 use tokio_util::sync::CancellationToken;
 
 use super::facts::{ServiceFacts, SliceFacts};
-use crate::cache::{Cache, Key, Versioned, version_of};
-use crate::work::Queue;
+use crate::cache::{Cache, Key, unlisted};
+use crate::own::digest;
+use crate::work::{AtWork, Queue};
 
 /// Services, their EndpointSlices and KuryrLoadBalancers, and who is to be told of changes.
 #[derive(Default)]
@@ -20,8 +21,7 @@ pub(crate) struct Watched {
     pub(super) records: Arc<Cache<KuryrLoadBalancer>>,
     slices: Cache<SliceFacts>,
     of_services: Mutex<OfServices>,
-    /// The queue of the term of leadership that is under way, if one is.
-    at_work: Mutex<Weak<Queue<Key>>>,
+    at_work: AtWork<Key>,
 }
 
 /// Which slices are which Service's.
@@ -56,13 +56,11 @@ impl OfServices {
 impl Watched {
     /// What was not seen yet, in words; `None` if everything was seen once.
     pub(crate) fn waits_for(&self) -> Option<String> {
-        let kinds = [
+        unlisted(&[
             ("Services", self.services.is_synced()),
             ("EndpointSlices", self.slices.is_synced()),
             ("KuryrLoadBalancers", self.records.is_synced()),
-        ];
-        let (kind, _) = kinds.into_iter().find(|(_, synced)| !synced)?;
-        Some(format!("the API server has not listed its {kind} yet; the log says why"))
+        ])
     }
 
     /// Waits until everything was seen once.
@@ -74,7 +72,7 @@ impl Watched {
 
     /// Keeps the caches warm until `shutdown`. Writes nothing. `server` is the API server's address, for messages.
     pub(crate) async fn follow(&self, kube: &kube::Client, server: &str, shutdown: &CancellationToken) {
-        let wake = |key: Key| self.wake(key);
+        let wake = |key: Key| self.at_work.wake(key);
         let services = Api::<Service>::all(kube.clone());
         let (slices, records) = (Api::<EndpointSlice>::all(kube.clone()), Api::<KuryrLoadBalancer>::all(kube.clone()));
         tokio::join!(
@@ -95,38 +93,15 @@ impl Watched {
         let service = self.slices.get(slice).and_then(|facts| facts.service.clone());
         let service = service.map(|name| Key { namespace: slice.namespace.clone(), name });
         let concerned = self.of_services.lock().unwrap_or_else(PoisonError::into_inner).set(slice, service);
-        concerned.into_iter().for_each(|service| self.wake(service));
+        concerned.into_iter().for_each(|service| self.at_work.wake(service));
     }
 
     /// From now on this queue hears of changes; first of everything there is.
     pub(super) fn tell(&self, queue: &Arc<Queue<Key>>) {
-        *self.at_work.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(queue);
+        self.at_work.set(queue);
         let services = self.services.all().into_iter().map(|(key, _)| key);
         services.chain(self.records.all().into_iter().map(|(key, _)| key)).for_each(|key| queue.wake(key));
     }
-
-    fn wake(&self, key: Key) {
-        let queue = self.at_work.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        if let Some(queue) = queue {
-            queue.wake(key);
-        }
-    }
-}
-
-impl Versioned for KuryrLoadBalancer {
-    fn uid(&self) -> &str {
-        self.meta().uid.as_deref().unwrap_or_default()
-    }
-
-    fn version(&self) -> u64 {
-        version_of(self)
-    }
-}
-
-/// A KuryrLoadBalancer without what nobody here reads.
-pub(super) fn digest(mut record: KuryrLoadBalancer) -> KuryrLoadBalancer {
-    record.metadata.managed_fields = None;
-    record
 }
 
 #[cfg(test)]
