@@ -2,16 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod fakes;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kuryr_fake::kubernetes::Cluster;
-use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud, Options};
-use kuryr_fake::serve::serve;
+use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use fakes::{serve_cloud, serve_cluster};
 
 /// Longest time anything here may take; far more than it does.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -28,20 +30,8 @@ impl World {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::new();
-        let served = cluster.clone();
-        let (server, cloud) = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let server = listener.local_addr().unwrap();
-            tokio::spawn(serve(listener, move |request| {
-                let cluster = served.clone();
-                async move { cluster.call(request).await }
-            }));
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
-            let cloud = Cloud::new(Options { url, ..Options::default() });
-            tokio::spawn(cloud.clone().serve(listener));
-            (server, cloud)
-        });
+        serve_cluster(&runtime, &cluster, &folder.path().join("kubeconfig"), |request| request);
+        let cloud = serve_cloud(&runtime);
         let network = cloud.seed_network("k8s", "pods", &["10.0.0.0/24"]);
         let values = json!({
             "cloud": {
@@ -49,14 +39,7 @@ impl World {
             },
             "network": { "project": cloud.project("k8s"), "podSubnets": network.subnets },
         });
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{ "name": "x", "cluster": { "server": format!("http://{server}") } }],
-            "contexts": [{ "name": "x", "context": { "cluster": "x", "user": "x" } }],
-            "users": [{ "name": "x", "user": {} }],
-        });
         std::fs::write(folder.path().join("values.yaml"), values.to_string()).unwrap();
-        std::fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
         World { cluster, cloud, folder, _runtime: runtime }
     }
 

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod fakes;
+
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kuryr_fake::kubernetes::Cluster;
-use kuryr_fake::serve::serve;
 use serde_json::json;
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use fakes::serve_cluster;
 
 /// Longest time anything here may take; far more than it does.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -38,25 +40,9 @@ fn an_interrupted_trial_leaves_no_namespace() {
         let ready = json!({ "conditions": [{ "type": "Ready", "status": "True" }] });
         let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n1" }, "status": ready });
         cluster.create(node).unwrap();
-        let served = cluster.clone();
-        let server = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let server = listener.local_addr().unwrap();
-            tokio::spawn(serve(listener, move |request| {
-                let cluster = served.clone();
-                async move { cluster.call(request).await }
-            }));
-            server
-        });
         let folder = tempfile::tempdir().unwrap();
         let kubeconfig = folder.path().join("kubeconfig");
-        let text = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{ "name": "x", "cluster": { "server": format!("http://{server}") } }],
-            "contexts": [{ "name": "x", "context": { "cluster": "x", "user": "x" } }],
-            "users": [{ "name": "x", "user": {} }],
-        });
-        std::fs::write(&kubeconfig, text.to_string()).unwrap();
+        serve_cluster(&runtime, &cluster, &kubeconfig, |request| request);
         let mut kuryr = Command::new(env!("CARGO_BIN_EXE_kuryr"));
         kuryr.args(["check", "--after", "--image", "x"]).env_clear().env("HOME", "/nonexistent");
         let mut check = kuryr.env("KUBECONFIG", &kubeconfig).stdout(Stdio::piped()).spawn().unwrap();

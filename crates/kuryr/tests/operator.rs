@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod fakes;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -11,11 +13,11 @@ use http::Method;
 use k8s_openapi::ByteString;
 use kuryr_fake::faults::Rule;
 use kuryr_fake::kubernetes::Cluster;
-use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud, Options};
-use kuryr_fake::serve::serve;
+use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+
+use fakes::{serve_cloud, serve_cluster};
 
 /// Longest time anything here may take; far more than it does.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -49,28 +51,9 @@ impl World {
         let runtime = Runtime::new().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::builder().auto_namespaces().build();
-        let served = cluster.clone();
-        let (server, cloud) = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let server = listener.local_addr().unwrap();
-            tokio::spawn(serve(listener, move |request| {
-                let cluster = served.clone();
-                async move { cluster.call(request).await }
-            }));
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
-            let cloud = Cloud::new(Options { url, ..Options::default() });
-            tokio::spawn(cloud.clone().serve(listener));
-            (server, cloud)
-        });
+        serve_cluster(&runtime, &cluster, &folder.path().join("kubeconfig"), |request| request);
+        let cloud = serve_cloud(&runtime);
         let network = cloud.seed_network("k8s", "pods", &["10.0.0.0/24"]);
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{ "name": "x", "cluster": { "server": format!("http://{server}") } }],
-            "contexts": [{ "name": "x", "context": { "cluster": "x", "user": "x" } }],
-            "users": [{ "name": "x", "user": {} }],
-        });
-        std::fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
         let spec = json!({
             "apiServer": { "host": "10.0.0.5" },
             "cloud": { "existingSecret": "kuryr-cloud" },

@@ -18,7 +18,7 @@ const CHECK: &str = "cluster-ip";
 
 pub(super) fn cluster_ip(world: &World) -> Result<String> {
     world.create(&World::deployment(CHECK, CHECK, 2))?;
-    world.create(&World::service(CHECK, CHECK, &json!({ "kuryr-real": CHECK }), "TCP"))?;
+    world.create(&World::service(CHECK))?;
     let backends: BTreeSet<String> = world.ready_pods(CHECK, 2, SOON)?.into_iter().map(|pod| pod.name).collect();
     let begun = Instant::now();
     let balanced = || balanced(world, 2);
@@ -99,7 +99,7 @@ fn is_repaired(world: &World, vip: &str) -> Result<()> {
 pub(super) fn load_balancer(world: &World) -> Result<String> {
     const CHECK: &str = "load-balancer";
     world.create(&World::deployment(CHECK, CHECK, 2))?;
-    let mut service = World::service(CHECK, CHECK, &json!({ "kuryr-real": CHECK }), "TCP");
+    let mut service = World::service(CHECK);
     service["spec"]["type"] = json!("LoadBalancer");
     world.create(&service)?;
     let begun = Instant::now();

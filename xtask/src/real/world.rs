@@ -107,12 +107,12 @@ impl World {
         })
     }
 
-    /// A Service of this check on port 80, for the pods that have the check's label and this one.
-    pub(crate) fn service(check: &str, name: &str, selector: &Value, protocol: &str) -> Value {
+    /// A Service on port 80, for all pods of this check.
+    pub(crate) fn service(check: &str) -> Value {
         json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": name, "labels": {LABEL: check}},
-            "spec": {"selector": selector, "ports": [{"port": 80, "targetPort": 8080, "protocol": protocol}]},
+            "metadata": {"name": check, "labels": {LABEL: check}},
+            "spec": {"selector": {LABEL: check}, "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]},
         })
     }
 
@@ -208,11 +208,7 @@ impl World {
             "http://{API_ADDRESS}:9696/v2.0/ports?device_owner=compute:kuryr&network_id={}&fields=id&fields=name&fields=fixed_ips",
             self.pod_network
         );
-        let token = format!("X-Auth-Token: {}", self.token);
-        let out = Command::new("curl")
-            .args(["--noproxy", "*", "-sS", "--fail-with-body", "-m", "60", "-H", &token, &url])
-            .output()?;
-        let listed: Value = serde_json::from_str(&succeeded(out, "GET ports from Neutron")?)?;
+        let listed: Value = serde_json::from_str(&self.ask("GET", &url)?)?;
         let list = |v: &Value| v.as_array().cloned().unwrap_or_default();
         Ok(list(&listed["ports"])
             .iter()
@@ -236,12 +232,16 @@ impl World {
     }
 
     fn octavia(&self, method: &str, path: &str) -> Result<String> {
-        let url = format!("http://{API_ADDRESS}:9876/v2/lbaas/{path}");
+        self.ask(method, &format!("http://{API_ADDRESS}:9876/v2/lbaas/{path}"))
+    }
+
+    /// A request to OpenStack; the body of the answer.
+    fn ask(&self, method: &str, url: &str) -> Result<String> {
         let token = format!("X-Auth-Token: {}", self.token);
         let out = Command::new("curl")
-            .args(["--noproxy", "*", "-sS", "--fail-with-body", "-m", "60", "-H", &token, "-X", method, &url])
+            .args(["--noproxy", "*", "-sS", "--fail-with-body", "-m", "60", "-H", &token, "-X", method, url])
             .output()?;
-        succeeded(out, &format!("{method} {path} of Octavia"))
+        succeeded(out, &format!("{method} {url}"))
     }
 
     /// The `openstack` command as the user that Kuryr is.

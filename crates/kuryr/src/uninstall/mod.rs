@@ -13,16 +13,18 @@ mod nodes;
 pub(crate) mod ours;
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
+use kube::{Resource, ResourceExt as _};
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrPort};
 use kuryr_api::names;
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -196,7 +198,7 @@ impl Removal {
 
     /// Pods that run with our network: `namespace/name`.
     async fn living(&self) -> Result<Vec<String>> {
-        let ports = self.kuryr_ports().await?;
+        let ports = self.recorded::<KuryrPort>().await?;
         let owners: HashSet<&str> = ports.iter().map(|port| port.spec.pod_uid.as_str()).collect();
         let pods = self.all_pods().await?;
         let alive = pods.iter().filter(|pod| {
@@ -211,10 +213,28 @@ impl Removal {
         all(&Api::<Pod>::all(self.kube.clone()), ListParams::default()).await.context("pods cannot be listed")
     }
 
-    async fn kuryr_ports(&self) -> Result<Vec<KuryrPort>> {
-        match all(&Api::<KuryrPort>::all(self.kube.clone()), ListParams::default()).await {
+    /// All of a custom resource of ours; none where it is not defined.
+    async fn recorded<K>(&self) -> Result<Vec<K>>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match all(&Api::<K>::all(self.kube.clone()), ListParams::default()).await {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(Vec::new()),
-            answer => answer.context("KuryrPorts cannot be listed"),
+            answer => answer.with_context(|| format!("{}s cannot be listed", K::kind(&()))),
+        }
+    }
+
+    /// What is left of a custom resource of ours because nobody released what it stands for; `first` is one of so many.
+    fn unreleased<K: Resource<DynamicType = ()>>(&self, count: usize, first: &K, why: &str) -> Remainder {
+        let (kind, namespace) = (K::kind(&()), first.namespace().unwrap_or_default());
+        Remainder {
+            what: format!("{count} {kind}s, for example {namespace}/{}", first.name_any()),
+            why: why.to_owned(),
+            cure: format!(
+                "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
+                self.namespace
+            ),
+            place: Place::Cluster,
         }
     }
 
@@ -271,28 +291,15 @@ impl Removal {
     async fn release_kuryr_ports(&self, progress: &mut dyn FnMut(&str)) -> Result<Option<Remainder>> {
         let end = Instant::now() + self.patience;
         loop {
-            let ports = self.kuryr_ports().await?;
+            let ports = self.recorded::<KuryrPort>().await?;
             let Some(first) = ports.first() else {
                 progress("KuryrPorts: none, their Neutron ports are released");
                 return Ok(None);
             };
             if Instant::now() >= end {
-                return Ok(Some(Remainder {
-                    what: format!(
-                        "{} KuryrPorts, for example {}/{}",
-                        ports.len(),
-                        first.namespace().unwrap_or_default(),
-                        first.name_any()
-                    ),
-                    why:
-                        "nobody releases their Neutron ports: the controller does not run, or the cloud does not let it"
-                            .to_owned(),
-                    cure: format!(
-                        "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
-                        self.namespace
-                    ),
-                    place: Place::Cluster,
-                }));
+                let why =
+                    "nobody releases their Neutron ports: the controller does not run, or the cloud does not let it";
+                return Ok(Some(self.unreleased(ports.len(), first, why)));
             }
             for port in ports.iter().filter(|port| port.metadata.deletion_timestamp.is_none()) {
                 let api = Api::<KuryrPort>::namespaced(self.kube.clone(), &port.namespace().unwrap_or_default());
@@ -312,10 +319,7 @@ impl Removal {
     async fn release_load_balancers(&self, progress: &mut dyn FnMut(&str)) -> Result<Option<Remainder>> {
         let end = Instant::now() + self.patience;
         loop {
-            let records = match all(&Api::<KuryrLoadBalancer>::all(self.kube.clone()), ListParams::default()).await {
-                Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
-                answer => answer.context("KuryrLoadBalancers cannot be listed")?,
-            };
+            let records = self.recorded::<KuryrLoadBalancer>().await?;
             let is_held = |record: &&KuryrLoadBalancer| {
                 record.finalizers().iter().any(|finalizer| finalizer == names::KURYRLOADBALANCER_FINALIZER)
             };
@@ -325,23 +329,9 @@ impl Removal {
                 return Ok(None);
             };
             if Instant::now() >= end {
-                return Ok(Some(Remainder {
-                    what: format!(
-                        "{} KuryrLoadBalancers, for example {}/{}",
-                        held.len(),
-                        first.namespace().unwrap_or_default(),
-                        first.name_any()
-                    ),
-                    why:
-                        "nobody releases their load balancers: the controller does not run, does not balance Services \
-                          ([kuryr] services), or the cloud does not let it"
-                            .to_owned(),
-                    cure: format!(
-                        "kubectl -n {} logs -l name=kuryr-controller; when it works, kuryr uninstall again",
-                        self.namespace
-                    ),
-                    place: Place::Cluster,
-                }));
+                let why = "nobody releases their load balancers: the controller does not run, does not balance Services \
+                           ([kuryr] services), or the cloud does not let it";
+                return Ok(Some(self.unreleased(held.len(), *first, why)));
             }
             let unasked = held.iter().filter(|record| !record.annotations().contains_key(names::ANNOTATION_LEAVE));
             for record in unasked {

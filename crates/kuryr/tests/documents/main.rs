@@ -6,6 +6,8 @@
 
 mod blocks;
 mod entries;
+#[path = "../fakes/mod.rs"]
+mod fakes;
 mod literals;
 mod scene;
 mod shell;

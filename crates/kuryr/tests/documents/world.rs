@@ -9,12 +9,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use kuryr_fake::kubernetes::Cluster;
-use kuryr_fake::openstack::{Cloud, Options, Seeded};
-use kuryr_fake::serve::serve;
+use kuryr_fake::openstack::{Cloud, Seeded};
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 
+use super::fakes::{serve_cloud, serve_cluster};
 use super::root;
 use super::scene::Scene;
 use played::Played;
@@ -43,28 +42,9 @@ impl World {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let folder = tempfile::tempdir().unwrap();
         let cluster = Cluster::builder().auto_namespaces().build();
-        let served = cluster.clone();
-        let (server, cloud) = runtime.block_on(async {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let server = listener.local_addr().unwrap();
-            tokio::spawn(serve(listener, move |request| {
-                let cluster = served.clone();
-                async move { cluster.call(protobuf::as_json(request)).await }
-            }));
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let url = format!("http://{}", listener.local_addr().unwrap());
-            let cloud = Cloud::new(Options { url, ..Options::default() });
-            tokio::spawn(cloud.clone().serve(listener));
-            (server, cloud)
-        });
+        serve_cluster(&runtime, &cluster, &folder.path().join("kubeconfig"), protobuf::as_json);
+        let cloud = serve_cloud(&runtime);
         let network = cloud.seed_network("k8s", "pods", &["10.0.0.0/24"]);
-        let kubeconfig = json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "x",
-            "clusters": [{ "name": "x", "cluster": { "server": format!("http://{server}") } }],
-            "contexts": [{ "name": "x", "context": { "cluster": "x", "user": "x" } }],
-            "users": [{ "name": "x", "user": {} }],
-        });
-        std::fs::write(folder.path().join("kubeconfig"), kubeconfig.to_string()).unwrap();
         let played = Played::begin(runtime.handle(), cluster.clone(), folder.path());
         let mut world =
             World { scene, cluster, cloud, network, folder, means: Vec::new(), _played: played, _runtime: runtime };
