@@ -45,7 +45,7 @@ impl Paces {
     }
 }
 
-/// Turns for changes of one kind.
+/// Turns for changes of one kind. A change of several things in one request takes as many.
 #[derive(Clone)]
 pub(crate) struct Pace {
     most: usize,
@@ -79,7 +79,7 @@ impl Pace {
         }
         measured.last = Instant::now();
         drop(measured);
-        Turn { pace: self.clone(), permit }
+        Turn { pace: self.clone(), permit, size: 1 }
     }
 
     fn measured(&self) -> MutexGuard<'_, Measured> {
@@ -91,27 +91,43 @@ impl Pace {
 pub(crate) struct Turn {
     pace: Pace,
     permit: Option<OwnedSemaphorePermit>,
+    /// How many turns it is.
+    size: usize,
 }
 
 impl Turn {
+    /// Takes in turns that nobody waits for, until it is `size` at most; how many it is.
+    pub(crate) fn grow(&mut self, size: usize) -> usize {
+        while self.size < size
+            && let Some(permit) = &mut self.permit
+            && let Ok(more) = self.pace.turns.clone().try_acquire_owned()
+        {
+            permit.merge(more);
+            self.size += 1;
+        }
+        self.size
+    }
+
     /// The service has done the work, which took so long, its queue included.
     pub(crate) fn done(mut self, took: Duration) {
         let pace = self.pace.clone();
         let mut measured = pace.measured();
         measured.last = Instant::now();
-        let quickest = measured.quickest.map_or(took, |known| known.min(took));
+        let share = took.div_f64(self.size as f64);
+        let quickest = measured.quickest.map_or(share, |known| known.min(share));
         measured.quickest = Some(quickest);
         // Turns that nobody wants prove nothing.
         if took.is_zero() || pace.turns.available_permits() > 0 {
             return;
         }
-        let wait = measured.allowed as f64 * (1.0 - quickest.as_secs_f64() / took.as_secs_f64());
+        let work = quickest.as_secs_f64() * self.size as f64;
+        let wait = measured.allowed as f64 * (1.0 - work / took.as_secs_f64());
         if wait < FEW_WAIT && measured.allowed < pace.most {
             measured.allowed += 1;
             pace.turns.add_permits(1);
         } else if wait > MANY_WAIT
             && measured.allowed > AT_FIRST
-            && let Some(permit) = self.permit.take()
+            && let Some(permit) = self.permit.as_mut().and_then(|permit| permit.split(1))
         {
             measured.allowed -= 1;
             permit.forget();
@@ -180,6 +196,18 @@ mod tests {
             drop(pace.turn().await);
         }
         assert_eq!(pace.turns.available_permits(), AT_FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn several_turns_end_together() {
+        let pace = Pace::new(16);
+        let mut turn = pace.turn().await;
+        assert_eq!(turn.grow(5), AT_FIRST);
+        assert_eq!(pace.turns.available_permits(), 0);
+        turn.done(WORK * 2);
+        assert_eq!(pace.measured().quickest, Some(WORK));
+        // Nothing waited in the service: one more.
+        assert_eq!(pace.turns.available_permits(), AT_FIRST + 1);
     }
 
     #[tokio::test(start_paused = true)]

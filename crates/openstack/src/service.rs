@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::auth::Keystone;
 use crate::catalog::ServiceType;
 use crate::http::{Answer, Call, Effect, Http};
-use crate::pace::Paces;
+use crate::pace::{Pace, Paces, Turn};
 use crate::retry::Retry;
 use crate::settings::CloudSettings;
 use crate::{Error, ErrorKind};
@@ -43,11 +43,21 @@ impl Service {
         self.settings.page_size.max(1)
     }
 
+    /// Turns for changes like this one.
+    pub(crate) fn pace(&self, method: &Method, path: &str) -> Pace {
+        self.paces.of(method, path)
+    }
+
     /// Sends a call and reads the answer as JSON.
     pub(crate) async fn json<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
+        self.json_in(None, call).await
+    }
+
+    /// The same, with a turn that is there already.
+    pub(crate) async fn json_in<T: DeserializeOwned>(&self, turn: Option<Turn>, call: Call) -> Result<T, Error> {
         let name = format!("{} {}", call.method, call.path);
         let changes = call.effect != Effect::Read;
-        let answer = self.call(call).await?;
+        let answer = self.call_in(turn, call).await?;
         serde_json::from_slice(&answer.body).map_err(|error| {
             Error::new(ErrorKind::Protocol, format!("the answer cannot be understood: {error}"))
                 .with_call(name)
@@ -58,8 +68,12 @@ impl Service {
 
     /// Sends a call, again where that is safe, until it is answered or its time is over.
     pub(crate) async fn call(&self, call: Call) -> Result<Answer, Error> {
+        self.call_in(None, call).await
+    }
+
+    async fn call_in(&self, turn: Option<Turn>, call: Call) -> Result<Answer, Error> {
         let mut may_have_acted = false;
-        let outcome = self.attempts(&call, &mut may_have_acted).await;
+        let outcome = self.attempts(turn, &call, &mut may_have_acted).await;
         match outcome {
             // An earlier attempt did the work and its answer was lost.
             Err(error) if may_have_acted && error.kind() == ErrorKind::NotFound && call.method == Method::DELETE => {
@@ -70,15 +84,20 @@ impl Service {
         }
     }
 
-    async fn attempts(&self, call: &Call, may_have_acted: &mut bool) -> Result<Answer, Error> {
+    async fn attempts(
+        &self,
+        mut first_turn: Option<Turn>,
+        call: &Call,
+        may_have_acted: &mut bool,
+    ) -> Result<Answer, Error> {
         let mut retry: Option<Retry> = None;
         let mut renewed = false;
         let pace = (call.effect != Effect::Read).then(|| self.paces.of(&call.method, &call.path));
         loop {
             let queued = Instant::now();
-            let turn = match &pace {
-                Some(pace) => Some(pace.turn().await),
-                None => None,
+            let turn = match (first_turn.take(), &pace) {
+                (None, Some(pace)) => Some(pace.turn().await),
+                (turn, _) => turn,
             };
             // Never closed, so never an error: the semaphore lives as long as we do.
             let slot = self.slots.acquire().await;

@@ -76,7 +76,7 @@ impl Pods {
         let place = self.placement.of_pod().await?;
         let new = self.new_port(key, pod, &place);
         let making = self.tagging.making();
-        let created = self.cloud.network().create_port(&new).await;
+        let created = self.cloud.network().create_port_with_others(&new).await;
         drop(making);
         let port = created.map_err(|error| {
             if error.outcome_unknown() {

@@ -4,6 +4,7 @@
 //! Neutron may leave out, because `fields` did not ask for it or policy hides it, has a default here; only the id is
 //! always there.
 
+mod addresses;
 mod extensions;
 mod floating_ips;
 mod networks;
@@ -14,6 +15,7 @@ mod security_groups;
 mod subnet_pools;
 mod subnets;
 mod tags;
+mod together;
 mod trunks;
 
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 use tokio::sync::OnceCell;
 
 pub use crate::rest::TagFilter;
+pub use addresses::SubnetAddresses;
 pub use floating_ips::{FloatingIp, FloatingIpQuery, NewFloatingIp};
 pub use networks::{NetworkDetails, NetworkQuery, NewNetwork};
 pub use ports::{
@@ -40,6 +43,7 @@ pub use trunks::{NewTrunk, SubPort, Trunk, TrunkQuery};
 
 use crate::rest::Rest;
 use crate::service::Service;
+use together::Together;
 
 /// Neutron, as one project or administrator sees it.
 #[derive(Clone)]
@@ -47,10 +51,12 @@ pub struct Network {
     rest: Rest,
     /// Whether ports can be created with their tags; filled when first needed.
     takes_port_tags: Arc<OnceCell<bool>>,
+    /// Ports that share their requests.
+    together: Arc<Together>,
 }
 
 impl Network {
     pub(crate) fn new(service: Service) -> Network {
-        Network { rest: Rest::new(service), takes_port_tags: Arc::default() }
+        Network { rest: Rest::new(service), takes_port_tags: Arc::default(), together: Arc::default() }
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Network, SubPort, TagFilter, Taggable};
 use crate::Error;
+use crate::pace::Turn;
 use crate::query::Query;
 use crate::rest::Resource;
 use crate::rest::json::null_is_default;
@@ -356,10 +357,15 @@ impl Network {
 
     /// Creates one port.
     pub async fn create_port(&self, port: &NewPort) -> Result<Port, Error> {
+        self.create_port_in(None, port).await
+    }
+
+    /// The same, with a turn that is there already.
+    pub(super) async fn create_port_in(&self, turn: Option<Turn>, port: &NewPort) -> Result<Port, Error> {
         if self.takes_tags(std::slice::from_ref(port)).await? {
-            return self.rest.create(port).await;
+            return self.rest.create_in(turn, port).await;
         }
-        let created = self.rest.create(&port.without_tags()).await?;
+        let created = self.rest.create_in(turn, &port.without_tags()).await?;
         self.tag(created, &port.tags).await
     }
 
@@ -369,11 +375,16 @@ impl Network {
     /// of addresses or because one port is in conflict: they stay lost until the subnet is deleted. So do not try with
     /// more ports than the subnet has room for.
     pub async fn create_ports(&self, ports: &[NewPort]) -> Result<Vec<Port>, Error> {
+        self.create_ports_in(None, ports).await
+    }
+
+    /// The same, with a turn that is there already.
+    pub(super) async fn create_ports_in(&self, turn: Option<Turn>, ports: &[NewPort]) -> Result<Vec<Port>, Error> {
         if self.takes_tags(ports).await? {
-            return self.rest.create_many(ports).await;
+            return self.rest.create_many(turn, ports).await;
         }
         let bare: Vec<_> = ports.iter().map(NewPort::without_tags).collect();
-        let created = self.rest.create_many(&bare).await?;
+        let created = self.rest.create_many(turn, &bare).await?;
         let tagging = created.into_iter().zip(ports).map(|(created, port)| self.tag(created, &port.tags));
         // All of them, also when one fails.
         futures::future::join_all(tagging).await.into_iter().collect()

@@ -262,7 +262,7 @@ impl Network {
         &self,
         rules: &[NewSecurityGroupRule],
     ) -> Result<Vec<SecurityGroupRule>, Error> {
-        self.rest.create_many(rules).await
+        self.rest.create_many(None, rules).await
     }
 
     /// Deletes a rule.

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::http::{Call, Effect};
+use crate::pace::{Pace, Turn};
 use crate::query::Query;
 use crate::service::Service;
 use crate::{Error, ErrorKind};
@@ -41,7 +42,14 @@ impl Rest {
     }
 
     pub(crate) async fn create<R: Resource>(&self, body: &impl Serialize) -> Result<R, Error> {
-        self.create_at(format!("/{}", R::PATH), body).await
+        self.create_in(None, body).await
+    }
+
+    /// The same, with a turn that is there already.
+    pub(crate) async fn create_in<R: Resource>(&self, turn: Option<Turn>, body: &impl Serialize) -> Result<R, Error> {
+        let call = self::call(Method::POST, format!("/{}", R::PATH), Effect::Once);
+        let call = with_body(call, &json!({ R::ONE: as_json(body)? }));
+        Ok(self.service.json_in::<One<R>>(turn, call).await?.0)
     }
 
     /// One resource in a collection that is not in its kind's usual place.
@@ -56,14 +64,23 @@ impl Rest {
         Ok(self.service.json::<One<R>>(call).await?.0)
     }
 
-    /// One request for all; none if there is nothing to create.
-    pub(crate) async fn create_many<R: Resource>(&self, bodies: &[impl Serialize]) -> Result<Vec<R>, Error> {
+    /// Turns to create resources of a kind.
+    pub(crate) fn pace_of_creations<R: Resource>(&self) -> Pace {
+        self.service.pace(&Method::POST, &format!("/{}", R::PATH))
+    }
+
+    /// One request for all, with a turn if there is one already; none if there is nothing to create.
+    pub(crate) async fn create_many<R: Resource>(
+        &self,
+        turn: Option<Turn>,
+        bodies: &[impl Serialize],
+    ) -> Result<Vec<R>, Error> {
         if bodies.is_empty() {
             return Ok(Vec::new());
         }
         let call = self::call(Method::POST, format!("/{}", R::PATH), Effect::Once);
         let call = with_body(call, &json!({ R::MANY: as_json(&bodies)? }));
-        Ok(self.service.json::<Many<R>>(call).await?.items)
+        Ok(self.service.json_in::<Many<R>>(turn, call).await?.items)
     }
 
     /// With a revision the update is refused (`Outdated`) if the resource has changed since, and so cannot be repeated.

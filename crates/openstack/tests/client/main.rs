@@ -14,3 +14,4 @@ mod observed;
 mod port_tags;
 mod retries;
 mod script;
+mod together;

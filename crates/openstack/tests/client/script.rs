@@ -61,6 +61,8 @@ pub(crate) const NEUTRON: &str = "http://neutron/v2.0";
 /// Life of the tokens Keystone hands out unless told otherwise.
 pub(crate) const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
+type Answering = Box<dyn Fn(&Seen) -> Step + Send>;
+
 #[derive(Clone, Default)]
 pub(crate) struct Script {
     state: Arc<Mutex<State>>,
@@ -68,6 +70,8 @@ pub(crate) struct Script {
 
 #[derive(Default)]
 struct State {
+    /// What Neutron answers when no step is left.
+    otherwise: Option<Answering>,
     keystone: VecDeque<Step>,
     neutron: VecDeque<Step>,
     seen: Vec<Seen>,
@@ -81,6 +85,13 @@ impl Script {
     pub(crate) fn neutron(steps: impl IntoIterator<Item = Step>) -> Script {
         let script = Script::default();
         script.state.lock().unwrap().neutron.extend(steps);
+        script
+    }
+
+    /// What Neutron answers, by the request.
+    pub(crate) fn of(answering: impl Fn(&Seen) -> Step + Send + 'static) -> Script {
+        let script = Script::default();
+        script.state.lock().unwrap().otherwise = Some(Box::new(answering));
         script
     }
 
@@ -156,10 +167,12 @@ impl Script {
         };
         let mut state = self.state.lock().unwrap();
         let to_keystone = seen.url.starts_with(KEYSTONE);
-        state.seen.push(seen);
         if !to_keystone {
-            return state.neutron.pop_front().unwrap_or_else(|| port("p"));
+            let step = state.neutron.pop_front().or_else(|| state.otherwise.as_ref().map(|answering| answering(&seen)));
+            state.seen.push(seen);
+            return step.unwrap_or_else(|| port("p"));
         }
+        state.seen.push(seen);
         state.keystone.pop_front().unwrap_or_else(|| {
             state.tokens += 1;
             token(&format!("token-{}", state.tokens), TOKEN_LIFE)

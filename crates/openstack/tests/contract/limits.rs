@@ -49,6 +49,20 @@ async fn a_full_subnet_gives_no_more_addresses() {
 }
 
 #[tokio::test]
+async fn an_administrator_sees_how_many_addresses_are_left() {
+    on_a_bench(async |bench| {
+        let subnet = small_subnet(bench).await;
+        bench.neutron().create_port(&bench.new_port()).await.unwrap();
+        let [addresses] = bench.neutron().addresses(&bench.network).await.unwrap().try_into().unwrap();
+        assert_eq!(addresses, SubnetAddresses { subnet_id: subnet.id, total: 3.0, used: 1.0 });
+        assert_eq!(addresses.free(), 2.0);
+        let error = bench.cloud_of(User::Tenant).network().addresses(&bench.network).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn too_many_ports_at_once_are_refused_as_a_whole() {
     on_a_bench(async |bench| {
         let neutron = bench.neutron();

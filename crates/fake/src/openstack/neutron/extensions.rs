@@ -8,7 +8,7 @@ use crate::openstack::request::{Answer, Ask};
 use crate::openstack::world::World;
 
 /// Aliases and what they stand for.
-const EXTENSIONS: [(&str, &str); 36] = [
+const EXTENSIONS: [(&str, &str); 37] = [
     ("address-group", "Address groups"),
     ("allowed-address-pairs", "Further addresses a port may send from"),
     ("binding", "Where a port is bound, and how"),
@@ -21,6 +21,7 @@ const EXTENSIONS: [(&str, &str); 36] = [
     ("fip-port-details", "A floating IP shows its port"),
     ("net-mtu", "A network shows its MTU"),
     ("net-mtu-writable", "A network's MTU may be set"),
+    ("network-ip-availability", "How many addresses a network has left"),
     ("pagination", "Lists have pages"),
     ("port-security", "Port security may be off"),
     ("project-id", "project_id besides tenant_id"),

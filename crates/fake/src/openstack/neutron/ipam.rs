@@ -31,6 +31,11 @@ impl Space {
         })
     }
 
+    /// How many addresses the pools have.
+    pub(super) fn size(&self) -> u128 {
+        self.pools.iter().map(|(start, end)| bits(*end).saturating_sub(bits(*start)).saturating_add(1)).sum()
+    }
+
     /// The lowest free address of the pools.
     fn free(&self, world: &World, also_taken: &[IpAddr]) -> Option<IpAddr> {
         let taken = world.taken(&self.id);

@@ -1,6 +1,7 @@
 //! Neutron v2.0: networks, ports and what belongs to them.
 
 mod address_groups;
+mod availability;
 mod body;
 mod check;
 mod extensions;
@@ -77,6 +78,7 @@ fn within_version(world: &mut World, caller: &Caller, path: &[&str], ask: &Ask) 
             Ok(Answer::ok(json!({"resources": resources})))
         }
         ["extensions", rest @ ..] => extensions::answer(world, rest, ask),
+        ["network-ip-availabilities", rest @ ..] => availability::answer(world, caller, rest, ask),
         ["quotas", rest @ ..] => quotas::answer(world, caller, rest, ask),
         [collection, rest @ ..] => {
             let kind = Kind::at(collection).ok_or_else(Refusal::no_such_path)?;
