@@ -19,9 +19,9 @@ use crate::observer::route;
 /// What a pace begins with.
 const AT_FIRST: usize = 2;
 /// Fewer of ours than this wait in the service: one more may be sent.
-const FEW_WAIT: f64 = 2.0;
+const FEW_WAIT: f64 = 4.0;
 /// More of ours than this wait in the service: one less.
-const MANY_WAIT: f64 = 6.0;
+const MANY_WAIT: f64 = 8.0;
 /// After so long without a change of the kind the service may have become another: it is measured afresh.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -76,6 +76,7 @@ impl Pace {
         let mut measured = self.measured();
         if measured.last.elapsed() > FORGOTTEN_AFTER {
             measured.quickest = None;
+            measured.allowed -= self.turns.forget_permits(measured.allowed.saturating_sub(AT_FIRST));
         }
         measured.last = Instant::now();
         drop(measured);
@@ -96,11 +97,13 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Takes in turns that nobody waits for, until it is `size` at most; how many it is.
-    pub(crate) fn grow(&mut self, size: usize) -> usize {
+    /// Waits until it is as many turns as asked for, or half of all there are: the service gets other work, too.
+    pub(crate) async fn grow(&mut self, size: usize) -> usize {
+        // Turns are taken away (see `done`) only while there are many more than half of these.
+        let size = size.min(self.pace.measured().allowed / 2);
         while self.size < size
             && let Some(permit) = &mut self.permit
-            && let Ok(more) = self.pace.turns.clone().try_acquire_owned()
+            && let Ok(more) = self.pace.turns.clone().acquire_owned().await
         {
             permit.merge(more);
             self.size += 1;
@@ -175,7 +178,7 @@ mod tests {
     async fn a_service_gets_what_it_works_on_and_a_few_more() {
         for workers in [1, 2, 4, 8] {
             let (peak, took) = changes(workers, 200, 16).await;
-            assert!((workers..=workers + 7).contains(&peak), "{peak} at once for {workers}");
+            assert!((workers..=workers + 9).contains(&peak), "{peak} at once for {workers}");
             let least = WORK * 200 / u32::try_from(workers).unwrap();
             assert!(took < least.mul_f64(1.1), "{took:?} for {workers}, at least {least:?}");
         }
@@ -201,19 +204,24 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn several_turns_end_together() {
         let pace = Pace::new(16);
+        pace.measured().allowed = 6;
+        pace.turns.add_permits(6 - AT_FIRST);
         let mut turn = pace.turn().await;
-        assert_eq!(turn.grow(5), AT_FIRST);
-        assert_eq!(pace.turns.available_permits(), 0);
-        turn.done(WORK * 2);
+        assert_eq!(turn.grow(5).await, 3);
+        let mut other = pace.turn().await;
+        assert_eq!(other.grow(5).await, 3);
+        turn.done(WORK * 3);
         assert_eq!(pace.measured().quickest, Some(WORK));
         // Nothing waited in the service: one more.
-        assert_eq!(pace.turns.available_permits(), AT_FIRST + 1);
+        assert_eq!(pace.turns.available_permits(), 4);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_quick_once_is_forgotten() {
         let pace = Pace::new(16);
         pace.turn().await.done(Duration::from_millis(1));
+        pace.measured().allowed = 9;
+        pace.turns.add_permits(9 - AT_FIRST);
         tokio::time::advance(FORGOTTEN_AFTER * 2).await;
         let (one, other) = (pace.turn().await, pace.turn().await);
         one.done(WORK);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Pods;
 
 /// A tag waits no longer than this for the end of a burst of ports.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// What Neutron did not take is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(5);
 

@@ -140,7 +140,8 @@ impl Network {
         }
         let mut turn = self.rest.pace_of_creations::<Port>().turn().await;
         let alike = self.together.alike(number);
-        let most = if alike > 1 && self.has_plenty(&mut room, port).await { turn.grow(alike.min(MOST)) } else { 1 };
+        let most =
+            if alike > 1 && self.has_plenty(&mut room, port).await { turn.grow(alike.min(MOST)).await } else { 1 };
         let asked = self.together.take(number, most);
         room.taken(port, asked.len());
         drop(room);
