@@ -9,22 +9,9 @@ use kuryr_openstack::network::{
     FixedIpFilter, NetworkDetails, NewFixedIp, NewPort, Port, PortQuery, QuotaUse, SecurityGroup, SecurityGroupQuery,
     Subnet, Taggable,
 };
-use kuryr_openstack::{AuthInfo, Cloud, Error, ErrorKind};
+use kuryr_openstack::{AuthInfo, Cloud, Error, ErrorKind, Project};
 
-/// What kuryr.conf asks for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    /// `[kuryr] cluster_name`
-    pub(crate) cluster: String,
-    /// `[neutron_defaults] project`
-    pub(crate) project: String,
-    /// `[neutron_defaults] pod_subnet`
-    pub(crate) pod_subnets: Vec<String>,
-    /// `[neutron_defaults] pod_security_groups`
-    pub(crate) security_groups: Vec<String>,
-    /// `[neutron_defaults] network_device_mtu`; 0: the network's.
-    pub(crate) mtu: u32,
-}
+use super::wanted::Wanted;
 
 /// A node, as far as it matters to the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,8 +45,8 @@ pub(crate) struct CloudFacts {
     pub(crate) address: String,
     pub(crate) who: Answer<AuthInfo>,
     pub(crate) extensions: Answer<BTreeSet<String>>,
-    /// The project's name.
-    pub(crate) project: Answer<String>,
+    /// By its id, or by its name if there is no such id.
+    pub(crate) project: Answer<Project>,
     /// By the id that was asked for.
     pub(crate) subnets: Vec<(String, Answer<Subnet>)>,
     /// The first subnet's.
@@ -68,6 +55,8 @@ pub(crate) struct CloudFacts {
     pub(crate) gateways: Vec<(String, Answer<Vec<Port>>)>,
     /// By the id that was asked for; without one, the project's `default`.
     pub(crate) security_groups: Vec<(String, Answer<SecurityGroup>)>,
+    /// The network floating IPs are to come from, if one is named.
+    pub(crate) external: Option<Answer<NetworkDetails>>,
     pub(crate) ports: Answer<QuotaUse>,
     /// A port bound to each node for a moment.
     pub(crate) trials: Vec<(String, Answer<Port>)>,
@@ -85,6 +74,7 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
         network: None,
         gateways: Vec::new(),
         security_groups: Vec::new(),
+        external: None,
         ports: Err(Failure { kind: ErrorKind::Unavailable, text: "not asked".to_owned() }),
         trials: Vec::new(),
     };
@@ -99,7 +89,7 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
     facts.project = if wanted.project.is_empty() {
         Err(Failure { kind: ErrorKind::NotFound, text: "the credentials are for no project".to_owned() })
     } else {
-        cloud.project(&wanted.project).await.map(|project| project.name).map_err(Failure::from)
+        cloud.project(&wanted.project).await.map_err(Failure::from)
     };
     for id in &wanted.pod_subnets {
         facts.subnets.push((id.clone(), network.subnet(id).await.map_err(Failure::from)));
@@ -120,6 +110,9 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
     }
     facts.gateways = gateways;
     facts.security_groups = security_groups(cloud, wanted).await;
+    if !wanted.external_network.is_empty() {
+        facts.external = Some(network.network(&wanted.external_network).await.map_err(Failure::from));
+    }
     facts.ports = network.quota(&wanted.project).await.map(|quota| quota.port).map_err(Failure::from);
     let subnet_ids: Vec<(String, String)> =
         there.iter().map(|subnet| (subnet.network_id.clone(), subnet.id.clone())).collect();

@@ -6,7 +6,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
-use super::cloud::Wanted;
+use super::wanted::Wanted;
 
 /// The cloud, and what kuryr.conf asks of it.
 pub(crate) struct FakeCloud {
@@ -40,7 +40,7 @@ impl FakeCloud {
             project,
             pod_subnets: network.subnets.clone(),
             security_groups: vec![group],
-            mtu: 0,
+            ..Wanted::default()
         };
         FakeCloud { cloud, network, router, wanted }
     }

@@ -6,25 +6,27 @@
 //! ```
 
 mod after;
-mod cloud;
+pub(crate) mod cloud;
 mod cloud_rules;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod cluster_rules;
 #[cfg(test)]
 pub(crate) mod fake_cloud;
 pub(crate) mod finding;
+pub(crate) mod wanted;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use kuryr_openstack::Cloud;
 
-use crate::conf::options::{kuryr, neutron_defaults};
-use crate::conf::{Conf, ConfError};
+use crate::conf::Conf;
 use crate::process::Exit;
 use crate::reach::{self, Target};
 use crate::screen::Screen;
 use crate::status::Output;
-use cloud::{NodeFacts, Wanted};
+use cloud::NodeFacts;
 use finding::{Finding, Severity};
+use wanted::{Names, Wanted};
 
 /// What `kuryr check` is told.
 #[derive(Args, Clone, Debug)]
@@ -86,16 +88,6 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
     })
 }
 
-fn wanted(conf: &Conf) -> Result<Wanted, ConfError> {
-    Ok(Wanted {
-        cluster: conf.some_text(&kuryr::cluster_name)?.unwrap_or_default(),
-        project: conf.some_text(&neutron_defaults::project)?.unwrap_or_default(),
-        pod_subnets: conf.list(&neutron_defaults::pod_subnet)?,
-        security_groups: conf.list(&neutron_defaults::pod_security_groups)?,
-        mtu: conf.whole(&neutron_defaults::network_device_mtu)?,
-    })
-}
-
 async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<Vec<Finding>> {
     let settings = match reach::cloud_settings(conf) {
         Ok(Some(settings)) => settings,
@@ -113,7 +105,7 @@ async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<
             )]);
         }
     };
-    let wanted = wanted(conf)?;
+    let wanted = Wanted::of(conf, Names::KuryrConf)?;
     let mut findings = Vec::new();
     for (missing, title, cure) in [
         (wanted.project.is_empty(), "[neutron_defaults] project", "openstack project list; write its id"),
@@ -130,9 +122,20 @@ async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<
     let address = settings.auth_url.clone();
     let cloud = reach::cloud(settings)?;
     let trials = if try_ports { nodes } else { &[] };
-    let facts = cloud::ask(&cloud, &address, &wanted, trials).await;
-    findings.extend(cloud_rules::findings(&facts, &wanted, nodes));
+    findings.extend(about(&cloud, &address, &wanted, nodes, trials).await);
     Ok(findings)
+}
+
+/// Everything there is to say about a cloud at this address. `trials`: nodes to which a port is bound for a moment.
+pub(crate) async fn about(
+    cloud: &Cloud,
+    address: &str,
+    wanted: &Wanted,
+    nodes: &[NodeFacts],
+    trials: &[NodeFacts],
+) -> Vec<Finding> {
+    let facts = cloud::ask(cloud, address, wanted, trials).await;
+    cloud_rules::findings(&facts, wanted, nodes)
 }
 
 fn show(findings: &[Finding], output: Output) -> Result<()> {

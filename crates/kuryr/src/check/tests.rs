@@ -133,6 +133,7 @@ async fn extensions() {
         ("binding", Error),
         ("security-group", Error),
         ("standard-attr-tag", Error),
+        ("standard-attr-description", Error),
         ("tag-ports-during-bulk-creation", Warning),
         ("net-mtu", Warning),
         ("quota_details", Warning),
@@ -148,6 +149,10 @@ async fn extensions() {
 async fn a_project_that_does_not_exist() {
     let take = |cloud: &mut FakeCloud| cloud.wanted.project = MISSING.to_owned();
     without(take, ("project", Error), &[MISSING], &["openstack project list", "[neutron_defaults] project"]).await;
+
+    let take = |cloud: &mut FakeCloud| cloud.wanted.project = "k8s".to_owned();
+    let cloud = FakeCloud::complete();
+    without(take, ("project", Error), &["k8s is the name of a project"], &[&cloud.wanted.project]).await;
 }
 
 #[tokio::test]
@@ -222,6 +227,28 @@ async fn gateway_and_router() {
 }
 
 #[tokio::test]
+async fn a_physical_router_is_none_of_neutrons() {
+    let cloud = FakeCloud::complete();
+    cloud.cloud.update("networks", &cloud.network.network, json!({ "provider:network_type": "vlan" }));
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    expect(&found, ("router", Warning), &["10.0.0.1", "does not know"], &["openstack router add subnet ROUTER"]);
+}
+
+#[tokio::test]
+async fn the_network_of_floating_ips() {
+    let mut cloud = FakeCloud::routed().await;
+    let outside = cloud.cloud.create("networks", json!({ "name": "outside", "router:external": true }));
+    cloud.wanted.external_network = outside["id"].as_str().unwrap().to_owned();
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    expect(&found, ("floating ips", Severity::Good), &["outside"], &[]);
+    let cure = ["openstack network list --external", "[neutron_defaults] external_svc_net"];
+    let take = |cloud: &mut FakeCloud| cloud.wanted.external_network = MISSING.to_owned();
+    without(take, ("floating ips", Error), &[MISSING, "does not exist"], &cure).await;
+    let take = |cloud: &mut FakeCloud| cloud.wanted.external_network = cloud.network.network.clone();
+    without(take, ("floating ips", Error), &["does not lead out of the cloud"], &cure).await;
+}
+
+#[tokio::test]
 async fn the_network() {
     let change = |change: Value| {
         move |cloud: &mut FakeCloud| {
@@ -263,7 +290,8 @@ async fn security_groups() {
     without(rules_removed("ingress"), ("probes", Warning), &["192.0.2.2", "node n2"], &cure).await;
 
     let take = |cloud: &mut FakeCloud| cloud.wanted.security_groups.clear();
-    without(take, ("probes", Warning), &["192.0.2.1"], &["--remote-ip 192.0.2.1"]).await;
+    let found = without(take, ("probes", Warning), &["192.0.2.1"], &["--remote-ip 192.0.2.1"]).await;
+    expect(&found, ("security group", Warning), &["`default`"], &["[neutron_defaults] pod_security_groups"]);
 }
 
 #[tokio::test]
