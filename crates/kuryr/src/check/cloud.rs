@@ -11,6 +11,7 @@ use kuryr_openstack::network::{
 };
 use kuryr_openstack::{AuthInfo, Cloud, Error, ErrorKind, Project};
 
+use super::services::{self, ServiceFacts};
 use super::wanted::Wanted;
 
 /// A node, as far as it matters to the cloud.
@@ -51,13 +52,15 @@ pub(crate) struct CloudFacts {
     pub(crate) subnets: Vec<(String, Answer<Subnet>)>,
     /// The first subnet's.
     pub(crate) network: Option<Answer<NetworkDetails>>,
-    /// Ports that have a subnet's gateway address, by subnet.
+    /// Ports that have a subnet's gateway address, by subnet; Services' subnet is among them.
     pub(crate) gateways: Vec<(String, Answer<Vec<Port>>)>,
     /// By the id that was asked for; without one, the project's `default`.
     pub(crate) security_groups: Vec<(String, Answer<SecurityGroup>)>,
     /// The network floating IPs are to come from, if one is named.
     pub(crate) external: Option<Answer<NetworkDetails>>,
     pub(crate) ports: Answer<QuotaUse>,
+    /// What Services need, if they are wanted.
+    pub(crate) services: Option<ServiceFacts>,
     /// A port bound to each node for a moment.
     pub(crate) trials: Vec<(String, Answer<Port>)>,
 }
@@ -76,6 +79,7 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
         security_groups: Vec::new(),
         external: None,
         ports: Err(Failure { kind: ErrorKind::Unavailable, text: "not asked".to_owned() }),
+        services: None,
         trials: Vec::new(),
     };
     let Ok(who) = &facts.who else { return facts };
@@ -98,8 +102,12 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
     if let Some(first) = there.first() {
         facts.network = Some(network.network(&first.network_id).await.map_err(Failure::from));
     }
+    if let Some(wanted_services) = &wanted.services {
+        facts.services = Some(services::ask(cloud, wanted_services, &wanted.project).await);
+    }
+    let of_services = facts.services.as_ref().and_then(|services| services.subnet.as_ref().ok());
     let mut gateways = Vec::new();
-    for subnet in &there {
+    for subnet in there.iter().copied().chain(of_services) {
         let Some(gateway) = subnet.gateway_ip else { continue };
         let query = PortQuery {
             network_id: Some(subnet.network_id.clone()),

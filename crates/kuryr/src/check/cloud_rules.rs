@@ -7,6 +7,7 @@ use kuryr_openstack::network::{Direction, Ethertype, NetworkDetails, SecurityGro
 
 use super::cloud::{Answer, CloudFacts, Failure, NodeFacts};
 use super::finding::Finding;
+use super::service_rules;
 use super::wanted::{Names, Wanted};
 use crate::conf::options::neutron_defaults;
 
@@ -78,6 +79,7 @@ pub(crate) fn findings(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts])
     security_groups(facts, wanted, nodes, &mut found);
     found.extend(facts.external.as_ref().map(|network| external(network, wanted)));
     found.push(quota(&facts.ports, wanted, nodes));
+    found.extend(service_rules::findings(facts, wanted));
     rights(facts, &mut found);
     found
 }
@@ -203,28 +205,33 @@ fn gateway(facts: &CloudFacts, subnet: &Subnet, found: &mut Vec<Finding>) {
         ));
         return;
     };
-    let Some((_, ports)) = facts.gateways.iter().find(|(subnet, _)| subnet == id) else { return };
-    match ports {
+    found.extend(router(facts, id, gateway));
+}
+
+/// Whether something has the gateway address of this subnet.
+pub(super) fn router(facts: &CloudFacts, id: &str, gateway: IpAddr) -> Option<Finding> {
+    let (_, ports) = facts.gateways.iter().find(|(subnet, _)| subnet == id)?;
+    Some(match ports {
         Ok(ports) if ports.is_empty() => {
             let cure = format!("openstack router list; openstack router add subnet ROUTER {id}");
             let network = facts.network.as_ref().and_then(|network| network.as_ref().ok());
             let kind = network.and_then(|network| network.network_type.as_deref());
-            found.push(if matches!(kind, Some("flat" | "vlan")) {
-                let text = format!("no port has the gateway address {gateway} of subnet {id}: it must be a router's that Neutron does not know");
+            if matches!(kind, Some("flat" | "vlan")) {
+                let text = format!(
+                    "no port has the gateway address {gateway} of subnet {id}: it must be a router's that Neutron does not know"
+                );
                 Finding::warning("router", text, format!("see that there is one; else {cure}"))
             } else {
                 let text = format!("nothing has the gateway address {gateway} of subnet {id}: no router is on it");
                 Finding::error("router", text, cure)
-            });
+            }
         }
         Ok(ports) => {
             let owner = ports.first().map(|port| port.device_owner.as_str()).unwrap_or_default();
-            found.push(Finding::good("router", format!("{gateway} is a port of {owner}")));
+            Finding::good("router", format!("{gateway} is a port of {owner}"))
         }
-        Err(failure) => {
-            found.push(Finding::warning("router", failure.text.clone(), "openstack port list --network NETWORK"))
-        }
-    }
+        Err(failure) => Finding::warning("router", failure.text.clone(), "openstack port list --network NETWORK"),
+    })
 }
 
 fn network(facts: &CloudFacts, wanted: &Wanted, found: &mut Vec<Finding>) {

@@ -1,8 +1,8 @@
 //! `kuryr check`: what cloud and cluster lack, each with its cure; and, where Kuryr runs, whether pods reach each other.
 //!
 //! ```text
-//! cloud, cluster (ask) ─► cloud_rules, cluster_rules (pure) ─► findings ─► page (pure) | JSON
-//! after (pods of its own, for a moment) ───────────────────────┘
+//! cloud, services, cluster (ask) ─► cloud_rules, service_rules, cluster_rules (pure) ─► findings ─► page (pure) | JSON
+//! after (pods of its own, for a moment) ──────────────────────────────────────────────────┘
 //! ```
 
 mod after;
@@ -13,7 +13,11 @@ pub(crate) mod cluster_rules;
 #[cfg(test)]
 pub(crate) mod fake_cloud;
 pub(crate) mod finding;
+mod service_rules;
+mod services;
 pub(crate) mod wanted;
+
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
@@ -39,7 +43,7 @@ pub(crate) struct CheckArgs {
     /// Make a port bound to each node for a moment: proves the rights, and that nodes and Neutron's agents have the same names
     #[arg(long)]
     try_ports: bool,
-    /// Make two pods for a moment and see whether they reach each other; done by itself where Kuryr is installed
+    /// Make pods for a moment and see whether they reach each other, their nodes and DNS; done by itself where Kuryr is installed
     #[arg(long)]
     after: bool,
     /// Do not make pods
@@ -48,6 +52,9 @@ pub(crate) struct CheckArgs {
     /// Image of those pods, with `sleep` and `ping`; the one of kuryr-controller if not said
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
+    /// A TCP service outside that pods are to reach
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["before", "cloud_only"])]
+    external: Option<SocketAddr>,
     /// How to show it
     #[arg(short, long, value_enum, default_value_t = Output::Screen)]
     output: Output,
@@ -72,9 +79,9 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
         }
         findings.extend(the_cloud(&conf, &nodes, args.try_ports).await?);
         if let Some((kube, facts)) = running {
-            findings.extend(if args.after || (facts.installed && !args.before) {
-                after::findings(&kube, &nodes, after::image(args.image.as_deref(), facts.controller_image.as_deref()))
-                    .await
+            findings.extend(if args.after || args.external.is_some() || (facts.installed && !args.before) {
+                let image = after::image(args.image.as_deref(), facts.controller_image.as_deref());
+                after::findings(&kube, &nodes, image, args.external).await
             } else {
                 vec![Finding::skipped(
                     "pods",

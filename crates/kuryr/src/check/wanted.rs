@@ -1,6 +1,6 @@
 //! What the configuration asks of the cloud.
 
-use crate::conf::options::{Definition, kuryr, neutron_defaults};
+use crate::conf::options::{Definition, kubernetes, kuryr, neutron_defaults, octavia_defaults};
 use crate::conf::{Conf, ConfError};
 
 /// What kuryr.conf asks for.
@@ -19,6 +19,23 @@ pub(crate) struct Wanted {
     pub(crate) mtu: u32,
     /// `[neutron_defaults] external_svc_net`; empty: there are no floating IPs.
     pub(crate) external_network: String,
+    /// How Services are to be balanced; `None`: `[kuryr] services` is off.
+    pub(crate) services: Option<WantedServices>,
+}
+
+/// What Services need besides.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WantedServices {
+    /// `[neutron_defaults] service_subnet`
+    pub(crate) subnet: String,
+    /// `[neutron_defaults] external_svc_subnet`; empty: Neutron's choice.
+    pub(crate) external_subnet: String,
+    /// `[kubernetes] endpoints_driver_octavia_provider`; `None`: Octavia's default.
+    pub(crate) provider: Option<String>,
+    /// `[octavia_defaults] lb_algorithm`
+    pub(crate) algorithm: String,
+    /// `[octavia_defaults] member_mode`
+    pub(crate) member_mode: String,
 }
 
 impl Wanted {
@@ -35,6 +52,20 @@ impl Wanted {
             security_groups: conf.list(&neutron_defaults::pod_security_groups)?,
             mtu: conf.whole(&neutron_defaults::network_device_mtu)?,
             external_network: conf.some_text(&neutron_defaults::external_svc_net)?.unwrap_or_default(),
+            services: if conf.flag(&kuryr::services)? { Some(WantedServices::of(conf)?) } else { None },
+        })
+    }
+}
+
+impl WantedServices {
+    fn of(conf: &Conf) -> Result<WantedServices, ConfError> {
+        let provider = conf.some_text(&kubernetes::endpoints_driver_octavia_provider)?;
+        Ok(WantedServices {
+            subnet: conf.some_text(&neutron_defaults::service_subnet)?.unwrap_or_default(),
+            external_subnet: conf.some_text(&neutron_defaults::external_svc_subnet)?.unwrap_or_default(),
+            provider: provider.filter(|provider| provider != "default"),
+            algorithm: conf.some_text(&octavia_defaults::lb_algorithm)?.unwrap_or_default(),
+            member_mode: conf.some_text(&octavia_defaults::member_mode)?.unwrap_or_default(),
         })
     }
 }
@@ -84,6 +115,20 @@ impl Names {
 mod tests {
     use super::*;
     use crate::install::values::DEFAULTS;
+
+    #[test]
+    fn services_are_wanted_where_they_are_on() {
+        use crate::conf::options::Reader;
+        let of = |text: &str| {
+            let conf = Conf::of(Reader::Controller, &[("kuryr.conf", text.to_owned())]).unwrap();
+            Wanted::of(&conf, Names::KuryrConf).unwrap().services
+        };
+        assert!(of("[neutron_defaults]\nservice_subnet = s\n").is_none());
+        let on = of("[kuryr]\nservices = true\n").unwrap();
+        assert_eq!((on.provider, on.algorithm.as_str(), on.member_mode.as_str()), (None, "ROUND_ROBIN", "L3"));
+        let ovn = of("[kuryr]\nservices = true\n[kubernetes]\nendpoints_driver_octavia_provider = ovn\n").unwrap();
+        assert_eq!(ovn.provider.as_deref(), Some("ovn"));
+    }
 
     #[test]
     fn options_are_named_as_their_reader_says_them() {
