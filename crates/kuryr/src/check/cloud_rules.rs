@@ -9,7 +9,7 @@ use super::cloud::{Answer, CloudFacts, Failure, NodeFacts};
 use super::finding::Finding;
 use super::service_rules;
 use super::wanted::{Names, Wanted};
-use crate::conf::options::neutron_defaults;
+use crate::conf::options::{neutron, neutron_defaults};
 
 /// Pods one node runs at most, unless kubelet is told otherwise.
 const PODS_PER_NODE: u64 = 110;
@@ -53,7 +53,10 @@ pub(crate) fn findings(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts])
             found.push(Finding::error(
                 "neutron",
                 format!("Neutron does not answer: {}", failure.text),
-                "openstack catalog show network; if its address is not reachable from here, set [neutron] endpoint_type or network_endpoint_override",
+                format!(
+                    "openstack catalog show network; if its address is not reachable from here, {} or [neutron] network_endpoint_override",
+                    wanted.names.set(&neutron::endpoint_type)
+                ),
             ));
             return found;
         }

@@ -9,7 +9,7 @@ use super::cloud_rules::router;
 use super::finding::Finding;
 use super::services::{Room, ServiceFacts};
 use super::wanted::{Wanted, WantedServices};
-use crate::conf::options::{kubernetes, kuryr, neutron_defaults, octavia_defaults};
+use crate::conf::options::{kubernetes, kuryr, neutron, neutron_defaults, octavia_defaults};
 
 /// Below this many free load balancers, listeners or pools, a few Services use them up.
 const FEW: u64 = 10;
@@ -55,7 +55,10 @@ fn octavia(facts: &ServiceFacts, wanted: &Wanted) -> Finding {
         Err(failure) => Finding::error(
             "octavia",
             format!("Octavia does not answer: {}", failure.text),
-            "openstack catalog show load-balancer; if its address is not reachable from here, set [neutron] endpoint_type",
+            format!(
+                "openstack catalog show load-balancer; if its address is not reachable from here, {}",
+                wanted.names.set(&neutron::endpoint_type)
+            ),
         ),
     }
 }

@@ -1,6 +1,6 @@
 //! What the configuration asks of the cloud.
 
-use crate::conf::options::{Definition, kubernetes, kuryr, neutron_defaults, octavia_defaults};
+use crate::conf::options::{Definition, kubernetes, kuryr, neutron, neutron_defaults, octavia_defaults};
 use crate::conf::{Conf, ConfError};
 
 /// What kuryr.conf asks for.
@@ -81,7 +81,8 @@ pub(crate) enum Names {
 }
 
 /// Options that have a value of their own; all others are said in `options`.
-const VALUES: [(&Definition, &str); 7] = [
+const VALUES: [(&Definition, &str); 8] = [
+    (&neutron::endpoint_type, "cloud.endpointType"),
     (&neutron_defaults::project, "network.project"),
     (&neutron_defaults::pod_subnet, "network.podSubnets"),
     (&neutron_defaults::pod_security_groups, "network.podSecurityGroups"),

@@ -141,6 +141,24 @@ async fn each_thing_that_is_missing_is_told_with_a_cure() {
 }
 
 #[tokio::test]
+async fn what_services_need_is_looked_at_where_they_are_on() {
+    let world = World::new().await;
+    let services = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]);
+    let router = world.cloud.list("routers")[0]["id"].as_str().unwrap().to_owned();
+    world.cloud.add_router_interface(&router, &services.subnets[0]);
+    let on = json!({
+        "network": { "serviceSubnet": services.subnets[0] },
+        "options": { "kuryr": { "services": true }, "kubernetes": { "endpoints_driver_octavia_provider": "ovn" } },
+    });
+    let findings = world.ask(on.clone()).await;
+    assert!(!findings.iter().any(is_missing), "{findings:#?}");
+    assert!(told(&findings).contains("→ set options.octavia_defaults.lb_algorithm in the values to SOURCE_IP_PORT"));
+    world.cloud.set_load_balancer_endpoint("");
+    let missing = World::only_missing(&world.ask(on).await);
+    assert!(missing.contains("octavia") && missing.contains("set options.kuryr.services in the values"), "{missing}");
+}
+
+#[tokio::test]
 async fn a_clouds_yaml_and_a_secret_that_is_there_are_ways_in() {
     let world = World::new().await;
     let yaml = json!({ "clouds": { "mine": { "auth": {
