@@ -1,10 +1,10 @@
-//! `kuryr probe`: a TCP server and a TCP client of a few lines, so that `kuryr check` needs no other image than ours.
+//! `kuryr probe`: a TCP server, a TCP client and a question to DNS in a few lines, so that `kuryr check` needs no other image than ours.
 
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
 use crate::process::Exit;
@@ -33,6 +33,22 @@ pub(crate) enum ProbeAction {
         #[arg(long, default_value_t = 30)]
         seconds: u64,
     },
+    /// Connect to a service that is none of ours, and hang up; ends with 1 if it takes no connection in time
+    Reach {
+        /// ADDRESS:PORT
+        address: SocketAddr,
+        /// Seconds it is tried for
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
+    /// Ask DNS for a name; ends with 1 if there is no answer in time
+    Resolve {
+        /// The name, completed as /etc/resolv.conf says
+        name: String,
+        /// Seconds it is tried for
+        #[arg(long, default_value_t = 30)]
+        seconds: u64,
+    },
 }
 
 /// Does it.
@@ -41,6 +57,12 @@ pub(crate) fn run(action: &ProbeAction) -> Exit {
         ProbeAction::Serve { port } => listen(*port).and_then(|listener| serve(&listener)),
         ProbeAction::Connect { address, seconds } => {
             connect(*address, Duration::from_secs(*seconds)).map(|took| println!("{address} answers in {took:?}"))
+        }
+        ProbeAction::Reach { address, seconds } => {
+            reach(*address, Duration::from_secs(*seconds)).map(|took| println!("{address} is there after {took:?}"))
+        }
+        ProbeAction::Resolve { name, seconds } => {
+            resolve(name, Duration::from_secs(*seconds)).map(|address| println!("{name} is {address}"))
         }
     };
     match done {
@@ -78,12 +100,35 @@ fn echo(mut stream: TcpStream) -> std::io::Result<()> {
 
 /// Tries until a word comes back. Answers how long the attempt that succeeded took.
 fn connect(address: SocketAddr, limit: Duration) -> Result<Duration> {
+    let (took, ()) = until(limit, || once(address)).with_context(|| format!("{address} does not answer"))?;
+    Ok(took)
+}
+
+/// The same for a connection alone.
+fn reach(address: SocketAddr, limit: Duration) -> Result<Duration> {
+    let attempt = || TcpStream::connect_timeout(&address, ATTEMPT);
+    let (took, _) = until(limit, attempt).with_context(|| format!("{address} takes no connection"))?;
+    Ok(took)
+}
+
+/// Asks until there is an address.
+fn resolve(name: &str, limit: Duration) -> Result<IpAddr> {
+    let attempt = || {
+        let found = (name, 0).to_socket_addrs()?.next();
+        found.ok_or_else(|| std::io::Error::new(ErrorKind::NotFound, "it has no address"))
+    };
+    let (_, found) = until(limit, attempt).with_context(|| format!("DNS does not say what {name} is"))?;
+    Ok(found.ip())
+}
+
+/// Tries until it works. Answers how long the attempt that succeeded took, too.
+fn until<T>(limit: Duration, attempt: impl Fn() -> std::io::Result<T>) -> std::io::Result<(Duration, T)> {
     let end = Instant::now() + limit;
     loop {
         let start = Instant::now();
-        match once(address) {
-            Ok(()) => return Ok(start.elapsed()),
-            Err(error) if Instant::now() >= end => bail!("{address} does not answer: {error}"),
+        match attempt() {
+            Ok(found) => return Ok((start.elapsed(), found)),
+            Err(error) if Instant::now() >= end => return Err(error),
             Err(_) => std::thread::sleep(PAUSE),
         }
     }
@@ -114,7 +159,23 @@ mod tests {
     #[test]
     fn nobody_there_is_told_with_the_reason() {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let told = connect(address, Duration::ZERO).unwrap_err().to_string();
-        assert!(told.contains(&address.to_string()) && told.contains("refused"), "{told}");
+        for error in [connect(address, Duration::ZERO).unwrap_err(), reach(address, Duration::ZERO).unwrap_err()] {
+            let told = format!("{error:#}");
+            assert!(told.contains(&address.to_string()) && told.contains("refused"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_service_that_says_nothing_is_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        reach(listener.local_addr().unwrap(), Duration::from_secs(10)).unwrap();
+    }
+
+    #[test]
+    fn a_name_is_an_address() {
+        assert!(resolve("localhost", Duration::from_secs(10)).unwrap().is_loopback());
+        // RFC 6761: there is never a host of that name.
+        let told = format!("{:#}", resolve("nobody.invalid", Duration::ZERO).unwrap_err());
+        assert!(told.contains("nobody.invalid"), "{told}");
     }
 }

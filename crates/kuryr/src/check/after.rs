@@ -1,12 +1,14 @@
-//! Whether pods get a network and reach each other: pods of our own, in a namespace of their own, gone again afterwards.
+//! Whether pods get a network and reach what they need: pods of our own, in a namespace of their own, gone again afterwards.
 //!
 //! One pod serves on the first node. A pod on the second node, and the nodes themselves (pods in their host's network), call it.
+//! Then a pod calls the first node, asks DNS, and calls what is named outside.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{Api, DeleteParams, LogParams, PostParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::api::{Api, DeleteParams, ListParams, LogParams, PostParams};
 use kuryr_api::crd::KuryrPort;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +27,8 @@ const AGAIN: Duration = Duration::from_millis(500);
 const PORT: u16 = 8099;
 /// Seconds a caller tries.
 const PATIENCE: u64 = 20;
+/// A name every cluster's DNS has.
+const NAME: &str = "kubernetes.default.svc";
 
 /// What the pods run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,8 +45,13 @@ pub(crate) fn image(asked: Option<&str>, of_controller: Option<&str>) -> Option<
     other.or_else(|| of_controller.map(|image| Image::Ours(image.to_owned())))
 }
 
-/// Makes the pods, looks, takes them away.
-pub(crate) async fn findings(kube: &kube::Client, nodes: &[NodeFacts], image: Option<Image>) -> Vec<Finding> {
+/// Makes the pods, looks, takes them away. `outside`: a TCP service that pods are to reach.
+pub(crate) async fn findings(
+    kube: &kube::Client,
+    nodes: &[NodeFacts],
+    image: Option<Image>,
+    outside: Option<SocketAddr>,
+) -> Vec<Finding> {
     let Some(image) = image else {
         return vec![Finding::skipped("pods", "no image is known to make pods of; name one with --image")];
     };
@@ -51,7 +60,7 @@ pub(crate) async fn findings(kube: &kube::Client, nodes: &[NodeFacts], image: Op
         let cure = "kubectl get nodes; kubectl -n kube-system get pods -l app=kuryr-cni -o wide";
         return vec![Finding::error("pods", "no node is ready for pods", cure)];
     };
-    let bench = Bench { kube, image, namespace: format!("kuryr-check-{:08x}", fastrand::u32(..)) };
+    let bench = Bench { kube, image, outside, namespace: format!("kuryr-check-{:08x}", fastrand::u32(..)) };
     let mut found = Vec::new();
     if let Err(error) = bench.open().await {
         let cure = "kubectl auth can-i create namespaces; run with the rights of a cluster's administrator";
@@ -87,6 +96,7 @@ async fn told_to_end() {
 struct Bench<'a> {
     kube: &'a kube::Client,
     image: Image,
+    outside: Option<SocketAddr>,
     namespace: String,
 }
 
@@ -104,18 +114,17 @@ impl Bench<'_> {
     async fn close(&self) -> kube::Result<()> {
         let now = DeleteParams::default().grace_period(0);
         let pods = Api::<Pod>::namespaced(self.kube.clone(), &self.namespace);
-        pods.delete_collection(&now, &kube::api::ListParams::default()).await?;
+        pods.delete_collection(&now, &ListParams::default()).await?;
         Api::<Namespace>::all(self.kube.clone()).delete(&self.namespace, &DeleteParams::default()).await.map(drop)
     }
 
     async fn try_out(&self, first: &NodeFacts, second: Option<&NodeFacts>, found: &mut Vec<Finding>) {
-        let serve = match &self.image {
-            Image::Ours(_) => json!({ "args": ["probe", "serve", "--port", PORT.to_string()] }),
-            Image::Other(_) => json!({ "command": ["sleep", "3600"] }),
-        };
-        let address = match self.served("server", &first.name, serve).await {
+        let address = match self.served("server", &first.name, false).await {
             Ok(address) => address,
-            Err(finding) => return found.push(finding),
+            Err(why) => {
+                let text = format!("a pod on {} gets no network: {why}", first.name);
+                return found.push(Finding::error("pod network", text, "kuryr status says what pods wait for"));
+            }
         };
         found.push(Finding::good("pod network", format!("a pod on {} got {address}", first.name)));
         let mut calls = vec![("host to pod", format!("node {} → a pod on it", first.name), first, true)];
@@ -139,48 +148,121 @@ impl Bench<'_> {
         }
         for (number, (check, way, node, on_host)) in calls.into_iter().enumerate() {
             let name = format!("caller-{number}");
-            found.push(match self.call(&name, &node.name, on_host, address).await {
+            found.push(match self.call(&name, &node.name, on_host, self.to(address)).await {
                 Ok(()) => Finding::good(check, way),
                 Err(why) => Finding::error(check, format!("{way}: {why}"), cure(check)),
             });
         }
+        let caller = second.unwrap_or(first);
+        found.push(self.node(first, caller).await);
+        found.push(self.dns(caller).await);
+        found.push(self.world(caller).await);
     }
 
-    /// A pod with an address. The error says what it waits for.
-    async fn served(&self, name: &str, node: &str, run: Value) -> Result<IpAddr, Finding> {
-        let trouble = |why: String| {
-            Finding::error(
-                "pod network",
-                format!("a pod on {node} gets no network: {why}"),
-                "kuryr status says what pods wait for",
-            )
+    /// Whether a pod reaches a node. It is no error if not: a firewall may let in what the node serves, and not our port.
+    async fn node(&self, node: &NodeFacts, caller: &NodeFacts) -> Finding {
+        let (check, way) = ("pod to host", format!("a pod on {} → node {}", caller.name, node.name));
+        let called = match self.served("node-server", &node.name, true).await {
+            Ok(address) => self.call("caller-node", &caller.name, false, self.to(address)).await,
+            Err(why) => return Finding::skipped(check, format!("nothing serves on node {}: {why}", node.name)),
         };
-        self.create(name, node, false, run).await.map_err(|error| trouble(error.to_string()))?;
+        match called {
+            Ok(()) => Finding::good(check, way),
+            Err(why) => Finding::warning(check, format!("{way}, port {PORT}: {why}"), cure(check)),
+        }
+    }
+
+    /// Whether a pod can ask for names.
+    async fn dns(&self, caller: &NodeFacts) -> Finding {
+        let check = "dns";
+        if matches!(self.image, Image::Other(_)) {
+            return Finding::skipped(check, "only Kuryr's own image can ask for a name");
+        }
+        if let Err(why) = self.dns_is_served().await {
+            return Finding::skipped(check, why);
+        }
+        let run = json!({ "args": ["probe", "resolve", NAME, "--seconds", PATIENCE.to_string()] });
+        let way = format!("a pod on {} asks for {NAME}", caller.name);
+        match self.call("caller-dns", &caller.name, false, run).await {
+            Ok(()) => Finding::good(check, way),
+            Err(why) => Finding::error(check, format!("{way}: {why}"), cure(check)),
+        }
+    }
+
+    /// Whether there is somebody to ask; if not, why.
+    async fn dns_is_served(&self) -> Result<(), String> {
+        let unseen = |error: kube::Error| format!("the Service kube-system/kube-dns cannot be looked at: {error}");
+        let services = Api::<Service>::namespaced(self.kube.clone(), "kube-system");
+        if services.get_opt("kube-dns").await.map_err(unseen)?.is_none() {
+            return Err("there is no Service kube-system/kube-dns".to_owned());
+        }
+        let slices = Api::<EndpointSlice>::namespaced(self.kube.clone(), "kube-system");
+        let of_dns = ListParams::default().labels("kubernetes.io/service-name=kube-dns");
+        let slices = slices.list(&of_dns).await.map_err(unseen)?.items;
+        // Nothing said is ready (discovery/v1, EndpointConditions).
+        let ready = slices
+            .iter()
+            .flat_map(|slice| slice.endpoints.iter())
+            .any(|endpoint| endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true));
+        let nobody = "the Service kube-system/kube-dns has no ready endpoint; kubectl -n kube-system get pods -l k8s-app=kube-dns";
+        if ready { Ok(()) } else { Err(nobody.to_owned()) }
+    }
+
+    /// Whether a pod reaches what was named outside.
+    async fn world(&self, caller: &NodeFacts) -> Finding {
+        let check = "outside";
+        let Some(address) = self.outside else {
+            return Finding::skipped(check, "name a TCP service outside with --external ADDRESS:PORT");
+        };
+        let run = match &self.image {
+            Image::Ours(_) => {
+                json!({ "args": ["probe", "reach", address.to_string(), "--seconds", PATIENCE.to_string()] })
+            }
+            Image::Other(_) => self.to(address.ip()),
+        };
+        let way = format!("a pod on {} → {address}", caller.name);
+        match self.call("caller-outside", &caller.name, false, run).await {
+            Ok(()) => Finding::good(check, way),
+            Err(why) => Finding::error(check, format!("{way}: {why}"), cure(check)),
+        }
+    }
+
+    /// A pod that serves, with an address. The error says what it waits for.
+    async fn served(&self, name: &str, node: &str, on_host: bool) -> Result<IpAddr, String> {
+        let run = match &self.image {
+            Image::Ours(_) => json!({ "args": ["probe", "serve", "--port", PORT.to_string()] }),
+            Image::Other(_) => json!({ "command": ["sleep", "3600"] }),
+        };
+        self.create(name, node, on_host, run).await.map_err(|error| error.to_string())?;
         let end = Instant::now() + START;
         loop {
-            let pod = self.pods().get(name).await.map_err(|error| trouble(error.to_string()))?;
+            let pod = self.pods().get(name).await.map_err(|error| error.to_string())?;
             let status = pod.status.clone().unwrap_or_default();
             let address = status.pod_ip.as_deref().and_then(|address| address.parse().ok());
             match (status.phase.as_deref(), address) {
                 (Some("Running"), Some(address)) => return Ok(address),
-                (Some("Failed" | "Succeeded"), _) => return Err(trouble(self.last_words(&pod, name).await)),
-                _ if Instant::now() >= end => return Err(trouble(self.last_words(&pod, name).await)),
+                (Some("Failed" | "Succeeded"), _) => return Err(self.last_words(&pod, name).await),
+                _ if Instant::now() >= end => return Err(self.last_words(&pod, name).await),
                 _ => tokio::time::sleep(AGAIN).await,
             }
         }
     }
 
-    /// A pod that calls the address once and ends.
-    async fn call(&self, name: &str, node: &str, on_host: bool, address: IpAddr) -> Result<(), String> {
-        let run = match &self.image {
+    /// What calls a serving pod.
+    fn to(&self, address: IpAddr) -> Value {
+        match &self.image {
             Image::Ours(_) => {
-                let target = std::net::SocketAddr::new(address, PORT).to_string();
+                let target = SocketAddr::new(address, PORT).to_string();
                 json!({ "args": ["probe", "connect", target, "--seconds", PATIENCE.to_string()] })
             }
             Image::Other(_) => {
                 json!({ "command": ["ping", "-c", "3", "-w", PATIENCE.to_string(), address.to_string()] })
             }
-        };
+        }
+    }
+
+    /// A pod that calls once and ends.
+    async fn call(&self, name: &str, node: &str, on_host: bool, run: Value) -> Result<(), String> {
         self.create(name, node, on_host, run).await.map_err(|error| error.to_string())?;
         let end = Instant::now() + START + CALL;
         loop {
@@ -260,9 +342,21 @@ impl Bench<'_> {
 }
 
 fn cure(check: &str) -> &'static str {
-    if check == "host to pod" {
-        "let the nodes' addresses in: openstack security group rule create --ingress --protocol tcp --remote-ip NODES GROUP; and see that nodes have a route to the pods' subnet (ip route get ADDRESS)"
-    } else {
-        "openstack security group rule create --ingress --remote-group GROUP GROUP; then the tunnels between the nodes: ovs-vsctl show, and the MTU (kuryr check: mtu)"
+    match check {
+        "host to pod" => {
+            "let the nodes' addresses in: openstack security group rule create --ingress --protocol tcp --remote-ip NODES GROUP; and see that nodes have a route to the pods' subnet (ip route get ADDRESS)"
+        }
+        "pod to host" => {
+            "see that the nodes' firewall or security group lets the pods' subnet in, at least to what pods use (6443, 10250), and that the pods' router has a way to the nodes: openstack router show ROUTER"
+        }
+        "dns" => {
+            "kubectl -n kube-system get endpointslices -l kubernetes.io/service-name=kube-dns -o wide; then who serves the Service's address: kube-proxy, or kubectl -n kube-system get kuryrloadbalancer kube-dns"
+        }
+        "outside" => {
+            "openstack router set --external-gateway NETWORK ROUTER; openstack router show ROUTER -c external_gateway_info (enable_snat, or a route back to the pods' subnet)"
+        }
+        _ => {
+            "openstack security group rule create --ingress --remote-group GROUP GROUP; then the tunnels between the nodes: ovs-vsctl show, and the MTU (kuryr check: mtu)"
+        }
     }
 }

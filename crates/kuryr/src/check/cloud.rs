@@ -9,22 +9,10 @@ use kuryr_openstack::network::{
     FixedIpFilter, NetworkDetails, NewFixedIp, NewPort, Port, PortQuery, QuotaUse, SecurityGroup, SecurityGroupQuery,
     Subnet, Taggable,
 };
-use kuryr_openstack::{AuthInfo, Cloud, Error, ErrorKind};
+use kuryr_openstack::{AuthInfo, Cloud, Error, ErrorKind, Project};
 
-/// What kuryr.conf asks for.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Wanted {
-    /// `[kuryr] cluster_name`
-    pub(crate) cluster: String,
-    /// `[neutron_defaults] project`
-    pub(crate) project: String,
-    /// `[neutron_defaults] pod_subnet`
-    pub(crate) pod_subnets: Vec<String>,
-    /// `[neutron_defaults] pod_security_groups`
-    pub(crate) security_groups: Vec<String>,
-    /// `[neutron_defaults] network_device_mtu`; 0: the network's.
-    pub(crate) mtu: u32,
-}
+use super::services::{self, ServiceFacts};
+use super::wanted::Wanted;
 
 /// A node, as far as it matters to the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,17 +46,21 @@ pub(crate) struct CloudFacts {
     pub(crate) address: String,
     pub(crate) who: Answer<AuthInfo>,
     pub(crate) extensions: Answer<BTreeSet<String>>,
-    /// The project's name.
-    pub(crate) project: Answer<String>,
+    /// By its id, or by its name if there is no such id.
+    pub(crate) project: Answer<Project>,
     /// By the id that was asked for.
     pub(crate) subnets: Vec<(String, Answer<Subnet>)>,
     /// The first subnet's.
     pub(crate) network: Option<Answer<NetworkDetails>>,
-    /// Ports that have a subnet's gateway address, by subnet.
+    /// Ports that have a subnet's gateway address, by subnet; Services' subnet is among them.
     pub(crate) gateways: Vec<(String, Answer<Vec<Port>>)>,
     /// By the id that was asked for; without one, the project's `default`.
     pub(crate) security_groups: Vec<(String, Answer<SecurityGroup>)>,
+    /// The network floating IPs are to come from, if one is named.
+    pub(crate) external: Option<Answer<NetworkDetails>>,
     pub(crate) ports: Answer<QuotaUse>,
+    /// What Services need, if they are wanted.
+    pub(crate) services: Option<ServiceFacts>,
     /// A port bound to each node for a moment.
     pub(crate) trials: Vec<(String, Answer<Port>)>,
 }
@@ -85,7 +77,9 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
         network: None,
         gateways: Vec::new(),
         security_groups: Vec::new(),
+        external: None,
         ports: Err(Failure { kind: ErrorKind::Unavailable, text: "not asked".to_owned() }),
+        services: None,
         trials: Vec::new(),
     };
     let Ok(who) = &facts.who else { return facts };
@@ -99,7 +93,7 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
     facts.project = if wanted.project.is_empty() {
         Err(Failure { kind: ErrorKind::NotFound, text: "the credentials are for no project".to_owned() })
     } else {
-        cloud.project(&wanted.project).await.map(|project| project.name).map_err(Failure::from)
+        cloud.project(&wanted.project).await.map_err(Failure::from)
     };
     for id in &wanted.pod_subnets {
         facts.subnets.push((id.clone(), network.subnet(id).await.map_err(Failure::from)));
@@ -108,8 +102,12 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
     if let Some(first) = there.first() {
         facts.network = Some(network.network(&first.network_id).await.map_err(Failure::from));
     }
+    if let Some(wanted_services) = &wanted.services {
+        facts.services = Some(services::ask(cloud, wanted_services, &wanted.project).await);
+    }
+    let of_services = facts.services.as_ref().and_then(|services| services.subnet.as_ref().ok());
     let mut gateways = Vec::new();
-    for subnet in &there {
+    for subnet in there.iter().copied().chain(of_services) {
         let Some(gateway) = subnet.gateway_ip else { continue };
         let query = PortQuery {
             network_id: Some(subnet.network_id.clone()),
@@ -120,6 +118,9 @@ pub(crate) async fn ask(cloud: &Cloud, address: &str, wanted: &Wanted, trials: &
     }
     facts.gateways = gateways;
     facts.security_groups = security_groups(cloud, wanted).await;
+    if !wanted.external_network.is_empty() {
+        facts.external = Some(network.network(&wanted.external_network).await.map_err(Failure::from));
+    }
     facts.ports = network.quota(&wanted.project).await.map(|quota| quota.port).map_err(Failure::from);
     let subnet_ids: Vec<(String, String)> =
         there.iter().map(|subnet| (subnet.network_id.clone(), subnet.id.clone())).collect();

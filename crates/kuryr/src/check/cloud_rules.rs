@@ -3,10 +3,13 @@
 use std::net::IpAddr;
 
 use kuryr_openstack::ErrorKind;
-use kuryr_openstack::network::{Direction, Ethertype, SecurityGroup, Subnet};
+use kuryr_openstack::network::{Direction, Ethertype, NetworkDetails, SecurityGroup, SecurityGroupRule, Subnet};
 
-use super::cloud::{Answer, CloudFacts, Failure, NodeFacts, Wanted};
+use super::cloud::{Answer, CloudFacts, Failure, NodeFacts};
 use super::finding::Finding;
+use super::service_rules;
+use super::wanted::{Names, Wanted};
+use crate::conf::options::{neutron, neutron_defaults};
 
 /// Pods one node runs at most, unless kubelet is told otherwise.
 const PODS_PER_NODE: u64 = 110;
@@ -14,9 +17,10 @@ const PODS_PER_NODE: u64 = 110;
 const LEAST_MTU: u32 = 1280;
 
 /// Extensions pods cannot do without, and what for.
-const NEEDED: [(&str, &str); 3] = [
+const NEEDED: [(&str, &str); 4] = [
     ("binding", "ports are bound to the node of their pod"),
     ("security-group", "pods have security groups"),
+    ("standard-attr-description", "ports are found again by their description"),
     ("standard-attr-tag", "ports are tagged with the cluster, to be found again"),
 ];
 
@@ -33,11 +37,13 @@ pub(crate) fn findings(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts])
     let mut found = Vec::new();
     match &facts.who {
         Ok(who) => {
-            let project = who.project_name.as_deref().unwrap_or("no project");
-            found.push(Finding::good("credentials", format!("{} in {project} at {}", who.user_name, facts.address)));
+            let project = who.project_name.as_deref().or(who.project_id.as_deref()).unwrap_or("no project");
+            let roles = who.roles.join(", ");
+            let text = format!("{} in {project} at {}, roles: {roles}", who.user_name, facts.address);
+            found.push(Finding::good("credentials", text));
         }
         Err(failure) => {
-            found.push(credentials(failure, facts));
+            found.push(credentials(failure, facts, wanted.names));
             return found;
         }
     }
@@ -47,7 +53,10 @@ pub(crate) fn findings(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts])
             found.push(Finding::error(
                 "neutron",
                 format!("Neutron does not answer: {}", failure.text),
-                "openstack catalog show network; if its address is not reachable from here, set [neutron] endpoint_type or network_endpoint_override",
+                format!(
+                    "openstack catalog show network; if its address is not reachable from here, {} or [neutron] network_endpoint_override",
+                    wanted.names.set(&neutron::endpoint_type)
+                ),
             ));
             return found;
         }
@@ -70,33 +79,46 @@ pub(crate) fn findings(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts])
     found.push(project(facts, wanted));
     subnets(facts, wanted, nodes, &mut found);
     network(facts, wanted, &mut found);
-    security_groups(facts, nodes, &mut found);
+    security_groups(facts, wanted, nodes, &mut found);
+    found.extend(facts.external.as_ref().map(|network| external(network, wanted)));
     found.push(quota(&facts.ports, wanted, nodes));
+    found.extend(service_rules::findings(facts, wanted));
     rights(facts, &mut found);
     found
 }
 
-fn credentials(failure: &Failure, facts: &CloudFacts) -> Finding {
+fn credentials(failure: &Failure, facts: &CloudFacts, names: Names) -> Finding {
+    let (section, elsewhere) = match names {
+        Names::KuryrConf => ("[neutron]", "OS_* and clouds.yaml"),
+        Names::Values => ("cloud", "its Secret"),
+    };
     let cure = match failure.kind {
         ErrorKind::Unauthorized => {
-            "compare [neutron] username, password, project and their domains with `openstack token issue`"
+            format!("compare {section}'s username, password, project and their domains with `openstack token issue`")
         }
-        ErrorKind::Settings => "correct [neutron] in kuryr.conf, or OS_* and clouds.yaml",
-        _ => "check [neutron] auth_url, cafile and the way to it: curl -v the address from here",
+        ErrorKind::Settings => format!("correct {section}, or {elsewhere}"),
+        _ => format!(
+            "check the address and the certificate authorities of {section}, and the way: curl -v the address from here"
+        ),
     };
     Finding::error("credentials", format!("no token from {}: {}", facts.address, failure.text), cure)
 }
 
 fn project(facts: &CloudFacts, wanted: &Wanted) -> Finding {
     match &facts.project {
-        Ok(name) if wanted.project.is_empty() => {
-            Finding::good("project", format!("{name}, the credentials' own, because kuryr.conf names none"))
+        Ok(project) if wanted.project.is_empty() => {
+            Finding::good("project", format!("{}, the credentials' own, because kuryr.conf names none", project.name))
         }
-        Ok(name) => Finding::good("project", format!("{name} ({})", wanted.project)),
+        Ok(project) if project.id != wanted.project => Finding::error(
+            "project",
+            format!("{} is the name of a project; Neutron wants its id", wanted.project),
+            format!("{} to {}", wanted.names.set(&neutron_defaults::project), project.id),
+        ),
+        Ok(project) => Finding::good("project", format!("{} ({})", project.name, project.id)),
         Err(failure) if failure.kind == ErrorKind::NotFound => Finding::error(
             "project",
             format!("there is no project {}", wanted.project),
-            "openstack project list; set [neutron_defaults] project in kuryr.conf to an id of it",
+            format!("openstack project list; {} to an id of it", wanted.names.set(&neutron_defaults::project)),
         ),
         Err(failure) if failure.kind == ErrorKind::Forbidden => {
             Finding::skipped("project", format!("we may not look at project {}: {}", wanted.project, failure.text))
@@ -116,8 +138,9 @@ fn subnets(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts], found: &mut
                 "pod subnet",
                 format!("subnet {id} does not exist, or not for these credentials"),
                 format!(
-                    "openstack subnet list --project {}; set [neutron_defaults] pod_subnet in kuryr.conf",
-                    wanted.project
+                    "openstack subnet list --project {}; {}",
+                    wanted.project,
+                    wanted.names.set(&neutron_defaults::pod_subnet)
                 ),
             )),
             Err(failure) => {
@@ -134,21 +157,22 @@ fn subnets(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts], found: &mut
                     first.id, other.id
                 ),
                 format!(
-                    "openstack subnet list --network {}; name two of one network in [neutron_defaults] pod_subnet",
-                    first.network_id
+                    "openstack subnet list --network {}; name two of one network in {}",
+                    first.network_id,
+                    wanted.names.of(&neutron_defaults::pod_subnet)
                 ),
             ));
         } else if let Some(other) = there.iter().skip(1).find(|subnet| subnet.ip_version == first.ip_version) {
             found.push(Finding::error(
                 "pod subnet",
                 format!("{} and {} are of the same family; two subnets make pods dual-stack", first.id, other.id),
-                "leave one of them in [neutron_defaults] pod_subnet",
+                format!("leave one of them in {}", wanted.names.of(&neutron_defaults::pod_subnet)),
             ));
         }
     }
     for subnet in there {
         let cidr = subnet.cidr.map(|cidr| cidr.to_string()).unwrap_or_default();
-        found.push(Finding::good("pod subnet", format!("{} ({cidr})", subnet.id)));
+        found.push(Finding::good("pod subnet", format!("{} {cidr} ({})", subnet.name, subnet.id)));
         addresses(subnet, nodes, found);
         gateway(facts, subnet, found);
     }
@@ -160,7 +184,7 @@ fn addresses(subnet: &Subnet, nodes: &[NodeFacts], found: &mut Vec<Finding>) {
     if pools < needed {
         found.push(Finding::warning(
             "pod subnet",
-            format!("{} has {pools} addresses; {} nodes may run {needed} pods", subnet.id, nodes.len()),
+            format!("{} has {pools} addresses; {} may run {needed} pods", subnet.id, of_nodes(nodes)),
             format!("openstack subnet set --allocation-pool start=FIRST,end=LAST {}, or a larger subnet", subnet.id),
         ));
     }
@@ -184,21 +208,33 @@ fn gateway(facts: &CloudFacts, subnet: &Subnet, found: &mut Vec<Finding>) {
         ));
         return;
     };
-    let Some((_, ports)) = facts.gateways.iter().find(|(subnet, _)| subnet == id) else { return };
-    match ports {
-        Ok(ports) if ports.is_empty() => found.push(Finding::error(
-            "router",
-            format!("nothing has the gateway address {gateway} of subnet {id}: no router is on it"),
-            format!("openstack router list; openstack router add subnet ROUTER {id}"),
-        )),
+    found.extend(router(facts, id, gateway));
+}
+
+/// Whether something has the gateway address of this subnet.
+pub(super) fn router(facts: &CloudFacts, id: &str, gateway: IpAddr) -> Option<Finding> {
+    let (_, ports) = facts.gateways.iter().find(|(subnet, _)| subnet == id)?;
+    Some(match ports {
+        Ok(ports) if ports.is_empty() => {
+            let cure = format!("openstack router list; openstack router add subnet ROUTER {id}");
+            let network = facts.network.as_ref().and_then(|network| network.as_ref().ok());
+            let kind = network.and_then(|network| network.network_type.as_deref());
+            if matches!(kind, Some("flat" | "vlan")) {
+                let text = format!(
+                    "no port has the gateway address {gateway} of subnet {id}: it must be a router's that Neutron does not know"
+                );
+                Finding::warning("router", text, format!("see that there is one; else {cure}"))
+            } else {
+                let text = format!("nothing has the gateway address {gateway} of subnet {id}: no router is on it");
+                Finding::error("router", text, cure)
+            }
+        }
         Ok(ports) => {
             let owner = ports.first().map(|port| port.device_owner.as_str()).unwrap_or_default();
-            found.push(Finding::good("router", format!("{gateway} is a port of {owner}")));
+            Finding::good("router", format!("{gateway} is a port of {owner}"))
         }
-        Err(failure) => {
-            found.push(Finding::warning("router", failure.text.clone(), "openstack port list --network NETWORK"))
-        }
-    }
+        Err(failure) => Finding::warning("router", failure.text.clone(), "openstack port list --network NETWORK"),
+    })
 }
 
 fn network(facts: &CloudFacts, wanted: &Wanted, found: &mut Vec<Finding>) {
@@ -219,6 +255,7 @@ fn network(facts: &CloudFacts, wanted: &Wanted, found: &mut Vec<Finding>) {
         found.push(Finding::error("network", format!("network {} is switched off", network.id), cure));
     }
     let v6 = facts.subnets.iter().any(|(_, subnet)| subnet.as_ref().is_ok_and(|subnet| subnet.ip_version == Some(6)));
+    let option = wanted.names.of(&neutron_defaults::network_device_mtu);
     match network.mtu {
         Some(mtu) if v6 && mtu < LEAST_MTU => found.push(Finding::error(
             "mtu",
@@ -227,7 +264,7 @@ fn network(facts: &CloudFacts, wanted: &Wanted, found: &mut Vec<Finding>) {
         )),
         Some(mtu) if wanted.mtu > mtu => found.push(Finding::warning(
             "mtu",
-            format!("[neutron_defaults] network_device_mtu = {} has no effect: the network's MTU is {mtu}", wanted.mtu),
+            format!("{option} = {} has no effect: the network's MTU is {mtu}", wanted.mtu),
             "remove the option, or set it below the network's",
         )),
         Some(mtu) if wanted.mtu != 0 => found.push(Finding::good("mtu", format!("{} of the network's {mtu}", wanted.mtu))),
@@ -235,12 +272,12 @@ fn network(facts: &CloudFacts, wanted: &Wanted, found: &mut Vec<Finding>) {
         None => found.push(Finding::warning(
             "mtu",
             "Neutron does not say the network's MTU, so pods get 1500; packets get lost if the network is a tunnel",
-            "set [neutron_defaults] network_device_mtu in kuryr.conf to what the tunnels leave (often 1442 or 1450)",
+            format!("{} to what the tunnels leave (often 1442 or 1450)", wanted.names.set(&neutron_defaults::network_device_mtu)),
         )),
     }
 }
 
-fn security_groups(facts: &CloudFacts, nodes: &[NodeFacts], found: &mut Vec<Finding>) {
+fn security_groups(facts: &CloudFacts, wanted: &Wanted, nodes: &[NodeFacts], found: &mut Vec<Finding>) {
     let mut groups: Vec<&SecurityGroup> = Vec::new();
     for (id, group) in &facts.security_groups {
         match group {
@@ -248,7 +285,7 @@ fn security_groups(facts: &CloudFacts, nodes: &[NodeFacts], found: &mut Vec<Find
             Err(failure) if failure.kind == ErrorKind::NotFound => found.push(Finding::error(
                 "security group",
                 format!("security group {id} does not exist, or not for these credentials"),
-                "openstack security group list; set [neutron_defaults] pod_security_groups in kuryr.conf",
+                format!("openstack security group list; {}", wanted.names.set(&neutron_defaults::pod_security_groups)),
             )),
             Err(failure) => found.push(Finding::error(
                 "security group",
@@ -270,6 +307,19 @@ fn security_groups(facts: &CloudFacts, nodes: &[NodeFacts], found: &mut Vec<Find
             format!("openstack security group rule create --egress {}", first.id),
         ));
     }
+    let from_outside = |rule: &&SecurityGroupRule| {
+        rule.direction == Direction::Ingress && rule.remote_group_id.is_none() && rule.remote_address_group_id.is_none()
+    };
+    if wanted.security_groups.is_empty() && rules().find(from_outside).is_none() {
+        found.push(Finding::warning(
+            "security group",
+            "pods get the project's group `default`, which lets in only members of the group",
+            format!(
+                "{}, if nodes or virtual machines are to reach pods",
+                wanted.names.set(&neutron_defaults::pod_security_groups)
+            ),
+        ));
+    }
     let families: Vec<Ethertype> = facts
         .subnets
         .iter()
@@ -280,10 +330,8 @@ fn security_groups(facts: &CloudFacts, nodes: &[NodeFacts], found: &mut Vec<Find
         for address in &node.addresses {
             let family = if address.is_ipv6() { Ethertype::IPv6 } else { Ethertype::IPv4 };
             let let_in = rules().any(|rule| {
-                rule.direction == Direction::Ingress
+                from_outside(&rule)
                     && rule.ethertype == family
-                    && rule.remote_group_id.is_none()
-                    && rule.remote_address_group_id.is_none()
                     && matches!(rule.protocol.as_deref(), None | Some("any" | "0" | "tcp" | "6"))
                     && rule.remote_ip_prefix.is_none_or(|prefix| prefix.contains(address))
             });
@@ -298,8 +346,33 @@ fn security_groups(facts: &CloudFacts, nodes: &[NodeFacts], found: &mut Vec<Find
     }
 }
 
+/// Pods there may be; with no node yet, those of one.
 fn needed(nodes: &[NodeFacts]) -> u64 {
-    nodes.len() as u64 * PODS_PER_NODE
+    nodes.len().max(1) as u64 * PODS_PER_NODE
+}
+
+fn of_nodes(nodes: &[NodeFacts]) -> String {
+    if nodes.len() < 2 { "one node".to_owned() } else { format!("{} nodes", nodes.len()) }
+}
+
+/// The network of floating IPs.
+fn external(network: &Answer<NetworkDetails>, wanted: &Wanted) -> Finding {
+    let cure = format!("openstack network list --external; {}", wanted.names.set(&neutron_defaults::external_svc_net));
+    let id = &wanted.external_network;
+    match network {
+        Ok(network) if network.external => {
+            Finding::good("floating ips", format!("floating IPs come from {} ({id})", network.name))
+        }
+        Ok(network) => Finding::error(
+            "floating ips",
+            format!("network {} ({id}) does not lead out of the cloud", network.name),
+            cure,
+        ),
+        Err(failure) if failure.kind == ErrorKind::NotFound => {
+            Finding::error("floating ips", format!("network {id} does not exist, or not for these credentials"), cure)
+        }
+        Err(failure) => Finding::error("floating ips", failure.text.clone(), cure),
+    }
 }
 
 fn quota(ports: &Answer<kuryr_openstack::network::QuotaUse>, wanted: &Wanted, nodes: &[NodeFacts]) -> Finding {
@@ -311,12 +384,12 @@ fn quota(ports: &Answer<kuryr_openstack::network::QuotaUse>, wanted: &Wanted, no
         return Finding::good("port quota", "without limit");
     };
     let needed = needed(nodes);
-    let raised = line.used + line.reserved + needed.max(PODS_PER_NODE);
+    let raised = line.used + line.reserved + needed;
     let cure = format!("openstack quota set --ports {raised} {}", wanted.project);
     if free == 0 {
         Finding::error("port quota", format!("all {limit} ports are used: no pod gets one"), cure)
     } else if free < needed {
-        let text = format!("{free} of {limit} ports are free; {} nodes may run {needed} pods", nodes.len());
+        let text = format!("{free} of {limit} ports are free; {} may run {needed} pods", of_nodes(nodes));
         Finding::warning("port quota", text, cure)
     } else {
         Finding::good("port quota", format!("{free} of {limit} ports are free"))
@@ -334,12 +407,15 @@ fn rights(facts: &CloudFacts, found: &mut Vec<Finding>) {
     if ports.is_empty() {
         found.push(Finding::skipped(
             "rights",
-            "no port is there to see whether binding:host_id is visible to us; --try-ports makes one per node for a moment",
+            "no port is there to see whether binding:host_id is visible to us; kuryr check --try-ports makes one per node for a moment",
         ));
     } else if ports.iter().all(|port| port.binding.vif_type.is_empty()) {
         found.push(Finding::error("rights", "Neutron hides from us where ports are bound (binding:*)", cure));
     } else {
-        found.push(Finding::good("rights", "binding of ports is visible; --try-ports shows whether it may be set"));
+        found.push(Finding::good(
+            "rights",
+            "binding of ports is visible; kuryr check --try-ports shows whether it may be set",
+        ));
     }
 }
 

@@ -31,7 +31,8 @@ pub(crate) fn findings(facts: &ClusterFacts) -> Vec<Finding> {
     vec![version(facts), nodes(facts), definition(facts), networks(facts)]
 }
 
-fn version(facts: &ClusterFacts) -> Finding {
+/// Whether this Kubernetes is new enough.
+pub(crate) fn version(facts: &ClusterFacts) -> Finding {
     match &facts.version {
         Ok((major, minor, whole)) if (*major, *minor) >= OLDEST => Finding::good("kubernetes", whole.clone()),
         Ok((_, _, whole)) => Finding::error(
@@ -103,7 +104,8 @@ pub(crate) fn outdated(definition: &CustomResourceDefinition) -> Option<String> 
     (!lost.is_empty()).then(|| format!("the API server would drop {}", lost.join(", ")))
 }
 
-fn networks(facts: &ClusterFacts) -> Finding {
+/// Whether another network is there.
+pub(crate) fn networks(facts: &ClusterFacts) -> Finding {
     let cure = "give the cluster one network: remove the other's DaemonSet and its file in /etc/cni/net.d of every node, then restart its pods";
     match &facts.daemon_sets {
         Ok(names) => {

@@ -6,7 +6,7 @@ use serde_json::json;
 use tower::ServiceExt as _;
 use tower::util::BoxCloneSyncService;
 
-use super::cloud::Wanted;
+use super::wanted::{Wanted, WantedServices};
 
 /// The cloud, and what kuryr.conf asks of it.
 pub(crate) struct FakeCloud {
@@ -40,7 +40,7 @@ impl FakeCloud {
             project,
             pod_subnets: network.subnets.clone(),
             security_groups: vec![group],
-            mtu: 0,
+            ..Wanted::default()
         };
         FakeCloud { cloud, network, router, wanted }
     }
@@ -51,6 +51,24 @@ impl FakeCloud {
         for subnet in &cloud.network.subnets {
             cloud.client("k8s-admin").network().add_router_interface(&cloud.router, subnet).await.unwrap();
         }
+        cloud
+    }
+
+    /// With all that Services need on the provider OVN as well.
+    pub(crate) async fn balanced() -> FakeCloud {
+        let mut cloud = FakeCloud::routed().await;
+        let services = cloud.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]);
+        let subnet = services.subnets[0].clone();
+        cloud.client("k8s-admin").network().add_router_interface(&cloud.router, &subnet).await.unwrap();
+        let outside = cloud.cloud.create("networks", json!({ "name": "outside", "router:external": true }));
+        cloud.wanted.external_network = outside["id"].as_str().unwrap().to_owned();
+        cloud.wanted.services = Some(WantedServices {
+            subnet,
+            external_subnet: String::new(),
+            provider: Some("ovn".to_owned()),
+            algorithm: "SOURCE_IP_PORT".to_owned(),
+            member_mode: "L2".to_owned(),
+        });
         cloud
     }
 

@@ -50,6 +50,15 @@ impl Finding {
 
 /// The findings on a screen, in the order they were looked at, and the sum. Pure.
 pub(crate) fn page(findings: &[Finding], screen: Screen) -> String {
+    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let sum = format!("{errors} to mend, {warnings} to know, {} in order\n", count(Severity::Good));
+    let tone = if errors > 0 { Tone::Bad } else { Tone::Good };
+    lines(findings, screen) + &screen.paint(tone, &sum)
+}
+
+/// The same without the sum. Pure.
+pub(crate) fn lines(findings: &[Finding], screen: Screen) -> String {
     let mut page = String::new();
     for finding in findings {
         let (word, tone) = match finding.severity {
@@ -65,10 +74,5 @@ pub(crate) fn page(findings: &[Finding], screen: Screen) -> String {
             screen.wrap(&mut page, 24, "→ ", cure);
         }
     }
-    let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
-    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
-    let sum = format!("{errors} to mend, {warnings} to know, {} in order\n", count(Severity::Good));
-    let tone = if errors > 0 { Tone::Bad } else { Tone::Good };
-    page.push_str(&screen.paint(tone, &sum));
     page
 }

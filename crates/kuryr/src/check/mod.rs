@@ -1,30 +1,36 @@
 //! `kuryr check`: what cloud and cluster lack, each with its cure; and, where Kuryr runs, whether pods reach each other.
 //!
 //! ```text
-//! cloud, cluster (ask) ─► cloud_rules, cluster_rules (pure) ─► findings ─► page (pure) | JSON
-//! after (pods of its own, for a moment) ───────────────────────┘
+//! cloud, services, cluster (ask) ─► cloud_rules, service_rules, cluster_rules (pure) ─► findings ─► page (pure) | JSON
+//! after (pods of its own, for a moment) ──────────────────────────────────────────────────┘
 //! ```
 
 mod after;
-mod cloud;
+pub(crate) mod cloud;
 mod cloud_rules;
-mod cluster;
+pub(crate) mod cluster;
 pub(crate) mod cluster_rules;
 #[cfg(test)]
 pub(crate) mod fake_cloud;
 pub(crate) mod finding;
+mod service_rules;
+mod services;
+pub(crate) mod wanted;
+
+use std::net::SocketAddr;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use kuryr_openstack::Cloud;
 
-use crate::conf::options::{kuryr, neutron_defaults};
-use crate::conf::{Conf, ConfError};
+use crate::conf::Conf;
 use crate::process::Exit;
 use crate::reach::{self, Target};
 use crate::screen::Screen;
 use crate::status::Output;
-use cloud::{NodeFacts, Wanted};
+use cloud::NodeFacts;
 use finding::{Finding, Severity};
+use wanted::{Names, Wanted};
 
 /// What `kuryr check` is told.
 #[derive(Args, Clone, Debug)]
@@ -37,7 +43,7 @@ pub(crate) struct CheckArgs {
     /// Make a port bound to each node for a moment: proves the rights, and that nodes and Neutron's agents have the same names
     #[arg(long)]
     try_ports: bool,
-    /// Make two pods for a moment and see whether they reach each other; done by itself where Kuryr is installed
+    /// Make pods for a moment and see whether they reach each other, their nodes and DNS; done by itself where Kuryr is installed
     #[arg(long)]
     after: bool,
     /// Do not make pods
@@ -46,6 +52,9 @@ pub(crate) struct CheckArgs {
     /// Image of those pods, with `sleep` and `ping`; the one of kuryr-controller if not said
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
+    /// A TCP service outside that pods are to reach
+    #[arg(long, value_name = "ADDRESS:PORT", conflicts_with_all = ["before", "cloud_only"])]
+    external: Option<SocketAddr>,
     /// How to show it
     #[arg(short, long, value_enum, default_value_t = Output::Screen)]
     output: Output,
@@ -70,9 +79,9 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
         }
         findings.extend(the_cloud(&conf, &nodes, args.try_ports).await?);
         if let Some((kube, facts)) = running {
-            findings.extend(if args.after || (facts.installed && !args.before) {
-                after::findings(&kube, &nodes, after::image(args.image.as_deref(), facts.controller_image.as_deref()))
-                    .await
+            findings.extend(if args.after || args.external.is_some() || (facts.installed && !args.before) {
+                let image = after::image(args.image.as_deref(), facts.controller_image.as_deref());
+                after::findings(&kube, &nodes, image, args.external).await
             } else {
                 vec![Finding::skipped(
                     "pods",
@@ -83,16 +92,6 @@ pub(crate) fn run(args: &CheckArgs) -> Exit {
         show(&findings, args.output)?;
         let worst = findings.iter().map(|finding| finding.severity).max();
         Ok(if worst == Some(Severity::Error) { Exit::Failed } else { Exit::Done })
-    })
-}
-
-fn wanted(conf: &Conf) -> Result<Wanted, ConfError> {
-    Ok(Wanted {
-        cluster: conf.some_text(&kuryr::cluster_name)?.unwrap_or_default(),
-        project: conf.some_text(&neutron_defaults::project)?.unwrap_or_default(),
-        pod_subnets: conf.list(&neutron_defaults::pod_subnet)?,
-        security_groups: conf.list(&neutron_defaults::pod_security_groups)?,
-        mtu: conf.whole(&neutron_defaults::network_device_mtu)?,
     })
 }
 
@@ -113,7 +112,7 @@ async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<
             )]);
         }
     };
-    let wanted = wanted(conf)?;
+    let wanted = Wanted::of(conf, Names::KuryrConf)?;
     let mut findings = Vec::new();
     for (missing, title, cure) in [
         (wanted.project.is_empty(), "[neutron_defaults] project", "openstack project list; write its id"),
@@ -130,9 +129,20 @@ async fn the_cloud(conf: &Conf, nodes: &[NodeFacts], try_ports: bool) -> Result<
     let address = settings.auth_url.clone();
     let cloud = reach::cloud(settings)?;
     let trials = if try_ports { nodes } else { &[] };
-    let facts = cloud::ask(&cloud, &address, &wanted, trials).await;
-    findings.extend(cloud_rules::findings(&facts, &wanted, nodes));
+    findings.extend(about(&cloud, &address, &wanted, nodes, trials).await);
     Ok(findings)
+}
+
+/// Everything there is to say about a cloud at this address. `trials`: nodes to which a port is bound for a moment.
+pub(crate) async fn about(
+    cloud: &Cloud,
+    address: &str,
+    wanted: &Wanted,
+    nodes: &[NodeFacts],
+    trials: &[NodeFacts],
+) -> Vec<Finding> {
+    let facts = cloud::ask(cloud, address, wanted, trials).await;
+    cloud_rules::findings(&facts, wanted, nodes)
 }
 
 fn show(findings: &[Finding], output: Output) -> Result<()> {

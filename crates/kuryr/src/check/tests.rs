@@ -15,6 +15,7 @@ use super::cloud::{self, NodeFacts};
 use super::cluster::{self, ClusterFacts};
 use super::fake_cloud::FakeCloud;
 use super::finding::{Finding, Severity, page};
+use super::wanted::WantedServices;
 use super::{cloud_rules, cluster_rules};
 use crate::screen::Screen;
 
@@ -48,7 +49,26 @@ async fn without(
     what: &[&str],
     cure: &[&str],
 ) -> Vec<Finding> {
-    let mut cloud = FakeCloud::routed().await;
+    missing_from(FakeCloud::routed().await, take, (check, severity), what, cure).await
+}
+
+/// The same for a cloud that balances Services, too.
+async fn without_services(
+    take: impl FnOnce(&mut FakeCloud),
+    (check, severity): (&str, Severity),
+    what: &[&str],
+    cure: &[&str],
+) -> Vec<Finding> {
+    missing_from(FakeCloud::balanced().await, take, (check, severity), what, cure).await
+}
+
+async fn missing_from(
+    mut cloud: FakeCloud,
+    take: impl FnOnce(&mut FakeCloud),
+    (check, severity): (&str, Severity),
+    what: &[&str],
+    cure: &[&str],
+) -> Vec<Finding> {
     take(&mut cloud);
     let found = asked(&cloud, "k8s-admin", "secret", false).await;
     expect(&found, (check, severity), what, cure);
@@ -133,6 +153,7 @@ async fn extensions() {
         ("binding", Error),
         ("security-group", Error),
         ("standard-attr-tag", Error),
+        ("standard-attr-description", Error),
         ("tag-ports-during-bulk-creation", Warning),
         ("net-mtu", Warning),
         ("quota_details", Warning),
@@ -148,6 +169,10 @@ async fn extensions() {
 async fn a_project_that_does_not_exist() {
     let take = |cloud: &mut FakeCloud| cloud.wanted.project = MISSING.to_owned();
     without(take, ("project", Error), &[MISSING], &["openstack project list", "[neutron_defaults] project"]).await;
+
+    let take = |cloud: &mut FakeCloud| cloud.wanted.project = "k8s".to_owned();
+    let cloud = FakeCloud::complete();
+    without(take, ("project", Error), &["k8s is the name of a project"], &[&cloud.wanted.project]).await;
 }
 
 #[tokio::test]
@@ -222,6 +247,28 @@ async fn gateway_and_router() {
 }
 
 #[tokio::test]
+async fn a_physical_router_is_none_of_neutrons() {
+    let cloud = FakeCloud::complete();
+    cloud.cloud.update("networks", &cloud.network.network, json!({ "provider:network_type": "vlan" }));
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    expect(&found, ("router", Warning), &["10.0.0.1", "does not know"], &["openstack router add subnet ROUTER"]);
+}
+
+#[tokio::test]
+async fn the_network_of_floating_ips() {
+    let mut cloud = FakeCloud::routed().await;
+    let outside = cloud.cloud.create("networks", json!({ "name": "outside", "router:external": true }));
+    cloud.wanted.external_network = outside["id"].as_str().unwrap().to_owned();
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    expect(&found, ("floating ips", Severity::Good), &["outside"], &[]);
+    let cure = ["openstack network list --external", "[neutron_defaults] external_svc_net"];
+    let take = |cloud: &mut FakeCloud| cloud.wanted.external_network = MISSING.to_owned();
+    without(take, ("floating ips", Error), &[MISSING, "does not exist"], &cure).await;
+    let take = |cloud: &mut FakeCloud| cloud.wanted.external_network = cloud.network.network.clone();
+    without(take, ("floating ips", Error), &["does not lead out of the cloud"], &cure).await;
+}
+
+#[tokio::test]
 async fn the_network() {
     let change = |change: Value| {
         move |cloud: &mut FakeCloud| {
@@ -263,7 +310,8 @@ async fn security_groups() {
     without(rules_removed("ingress"), ("probes", Warning), &["192.0.2.2", "node n2"], &cure).await;
 
     let take = |cloud: &mut FakeCloud| cloud.wanted.security_groups.clear();
-    without(take, ("probes", Warning), &["192.0.2.1"], &["--remote-ip 192.0.2.1"]).await;
+    let found = without(take, ("probes", Warning), &["192.0.2.1"], &["--remote-ip 192.0.2.1"]).await;
+    expect(&found, ("security group", Warning), &["`default`"], &["[neutron_defaults] pod_security_groups"]);
 }
 
 #[tokio::test]
@@ -293,6 +341,176 @@ async fn a_node_neutron_does_not_know() {
     expect(&found, ("node", Error), &["cannot bind a port to n2"], &["openstack network agent list --host n2"]);
     assert_eq!(troubles(&found).len(), 1, "{found:#?}");
     assert!(cloud.cloud.ports().iter().all(|port| port["name"] != "kuryr-check"), "the port that failed is gone too");
+}
+
+// ---- Services --------------------------------------------------------------------------------------------------------
+
+fn services(cloud: &mut FakeCloud) -> &mut WantedServices {
+    cloud.wanted.services.as_mut().unwrap()
+}
+
+#[tokio::test]
+async fn a_cloud_with_all_that_services_need_is_in_order() {
+    let cloud = FakeCloud::balanced().await;
+    let writes = cloud.cloud.total_writes();
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    assert!(troubles(&found).is_empty(), "{found:#?}");
+    for (check, what) in [
+        ("octavia", "version 2."),
+        ("provider", "ovn"),
+        ("service subnet", "10.96.0.0/16"),
+        ("router", "10.96.0.1"),
+        ("floating ips", "outside"),
+        ("lb quota", "without limit"),
+    ] {
+        expect(&found, (check, Severity::Good), &[what], &[]);
+    }
+    assert_eq!(cloud.cloud.total_writes(), writes, "nothing is created");
+    // A plain user may look, too.
+    expect(&asked(&cloud, "k8s", "secret", false).await, ("lb quota", Severity::Good), &["without limit"], &[]);
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_services_that_are_off() {
+    let mut cloud = FakeCloud::balanced().await;
+    cloud.wanted.services = None;
+    cloud.cloud.set_load_balancer_endpoint("");
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    assert!(troubles(&found).is_empty(), "{found:#?}");
+    assert!(!found.iter().any(|finding| finding.check == "octavia"), "{found:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cloud_without_octavia() {
+    let take = |cloud: &mut FakeCloud| cloud.cloud.set_load_balancer_endpoint("");
+    let cure = ["openstack catalog show load-balancer", "[kuryr] services in kuryr.conf to false"];
+    without_services(take, ("octavia", Error), &["load-balancer"], &cure).await;
+    let take = |cloud: &mut FakeCloud| cloud.cloud.faults().script(Rule::on_any("").status(503).times(10_000));
+    let cure = ["openstack catalog show load-balancer", "endpoint_type"];
+    without_services(take, ("octavia", Error), &["does not answer", "503"], &cure).await;
+}
+
+#[tokio::test]
+async fn providers() {
+    let take = |cloud: &mut FakeCloud| services(cloud).provider = Some("f5".to_owned());
+    let cure = ["openstack loadbalancer provider list", "[kubernetes] endpoints_driver_octavia_provider"];
+    without_services(take, ("provider", Error), &["no provider f5", "amphora, ovn"], &cure).await;
+
+    let take = |cloud: &mut FakeCloud| cloud.cloud.faults().script(Rule::on_any("*/providers").status(403).times(10));
+    without_services(take, ("provider", Error), &["cannot be listed"], &["load-balancer_member"]).await;
+
+    let amphora = |name: &'static str| {
+        move |cloud: &mut FakeCloud| {
+            let services = services(cloud);
+            (services.provider, services.algorithm) = (Some(name.to_owned()), "ROUND_ROBIN".to_owned());
+        }
+    };
+    for name in ["amphora", "octavia"] {
+        let found = without_services(amphora(name), ("provider", Severity::Good), &[name], &[]).await;
+        assert!(troubles(&found).is_empty(), "{found:#?}");
+    }
+    let take = |cloud: &mut FakeCloud| services(cloud).provider = None;
+    let found = without_services(take, ("provider", Severity::Good), &["default", "amphora, ovn"], &[]).await;
+    assert!(troubles(&found).is_empty(), "{found:#?}");
+}
+
+#[tokio::test]
+async fn what_a_provider_does_not_take() {
+    let take = |cloud: &mut FakeCloud| services(cloud).algorithm = "ROUND_ROBIN".to_owned();
+    let cure = ["[octavia_defaults] lb_algorithm in kuryr.conf to SOURCE_IP_PORT"];
+    without_services(take, ("lb algorithm", Warning), &["ovn", "ROUND_ROBIN"], &cure).await;
+    let take = |cloud: &mut FakeCloud| services(cloud).provider = Some("octavia".to_owned());
+    without_services(take, ("lb algorithm", Warning), &["amphora", "SOURCE_IP_PORT"], &["ROUND_ROBIN"]).await;
+    let take = |cloud: &mut FakeCloud| services(cloud).member_mode = "L3".to_owned();
+    without_services(take, ("member mode", Warning), &["ovn", "L3"], &["[octavia_defaults] member_mode"]).await;
+}
+
+#[tokio::test]
+async fn the_subnet_of_services() {
+    let cure = ["openstack subnet list", "[neutron_defaults] service_subnet"];
+    let take = |cloud: &mut FakeCloud| services(cloud).subnet = MISSING.to_owned();
+    without_services(take, ("service subnet", Error), &[MISSING, "does not exist"], &cure).await;
+    let take = |cloud: &mut FakeCloud| services(cloud).subnet.clear();
+    without_services(take, ("service subnet", Error), &["[neutron_defaults] service_subnet is not set"], &cure).await;
+    let take = |cloud: &mut FakeCloud| {
+        let inside = cloud.cloud.seed_network("k8s", "inside", &["10.0.96.0/24"]);
+        services(cloud).subnet = inside.subnets[0].clone();
+    };
+    let what = ["overlaps", "a subnet of pods"];
+    let found = without_services(take, ("service subnet", Error), &what, &["--service-cluster-ip-range"]).await;
+    expect(&found, ("router", Error), &["10.0.96.1", "no router"], &["openstack router add subnet ROUTER"]);
+}
+
+#[tokio::test]
+async fn where_floating_ips_come_from() {
+    let take = |cloud: &mut FakeCloud| cloud.wanted.external_network.clear();
+    let found = without_services(take, ("floating ips", Severity::Skipped), &["external_svc_net"], &[]).await;
+    assert!(troubles(&found).is_empty(), "{found:#?}");
+    let cure = ["openstack subnet list --network", "[neutron_defaults] external_svc_subnet"];
+    let take = |cloud: &mut FakeCloud| services(cloud).external_subnet = MISSING.to_owned();
+    without_services(take, ("floating ips", Error), &[MISSING, "does not exist"], &cure).await;
+    let take = |cloud: &mut FakeCloud| services(cloud).external_subnet = cloud.network.subnets[0].clone();
+    without_services(take, ("floating ips", Error), &["is not in network"], &cure).await;
+}
+
+#[tokio::test]
+async fn the_quotas_of_load_balancers_and_what_is_on_them() {
+    for (resource, what, option) in [
+        ("load_balancer", "load balancers", "--loadbalancer"),
+        ("listener", "listeners", "--listener"),
+        ("pool", "pools", "--pool"),
+        ("member", "members", "--member"),
+    ] {
+        let limit =
+            |limit: i64| move |cloud: &mut FakeCloud| cloud.cloud.set_load_balancing_quota("k8s", resource, limit);
+        let cure = format!("openstack loadbalancer quota set {option}");
+        let all = format!("all 0 {what} are used");
+        without_services(limit(0), ("lb quota", Error), &[&all], &[&cure]).await;
+        let few = format!("5 of 5 {what} are free");
+        without_services(limit(5), ("lb quota", Warning), &[&few], &[&cure]).await;
+        let enough = format!("500 of 500 {what}");
+        without_services(limit(500), ("lb quota", Severity::Good), &[&enough], &[]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_project_has_counts_towards_the_quota() {
+    use kuryr_openstack::load_balancing::{
+        LbAlgorithm, ListenerProtocol, NewListener, NewLoadBalancer, NewMember, NewPool, PoolProtocol,
+    };
+
+    let cloud = FakeCloud::balanced().await;
+    let subnet = cloud.wanted.services.as_ref().unwrap().subnet.clone();
+    let member = |protocol_port| NewMember {
+        address: "10.0.0.9".parse().unwrap(),
+        protocol_port,
+        subnet_id: Some(cloud.network.subnets[0].clone()),
+        name: String::new(),
+        weight: None,
+        tags: Vec::new(),
+    };
+    let pool = NewPool {
+        name: "p".to_owned(),
+        protocol: PoolProtocol::Tcp,
+        lb_algorithm: LbAlgorithm::RoundRobin,
+        members: vec![member(80), member(81)],
+        ..NewPool::default()
+    };
+    let listener = NewListener {
+        protocol: ListenerProtocol::Tcp,
+        protocol_port: 80,
+        default_pool: Some(pool),
+        ..NewListener::default()
+    };
+    let balancer =
+        NewLoadBalancer { vip_subnet_id: Some(subnet), listeners: vec![listener], ..NewLoadBalancer::default() };
+    cloud.client("k8s").load_balancing().create_load_balancer(&balancer).await.unwrap();
+    for resource in ["load_balancer", "listener", "pool", "member"] {
+        cloud.cloud.set_load_balancing_quota("k8s", resource, 100);
+    }
+    let found = asked(&cloud, "k8s-admin", "secret", false).await;
+    let free = ["99 of 100 load balancers", "99 of 100 listeners", "99 of 100 pools", "98 of 100 members"];
+    expect(&found, ("lb quota", Severity::Good), &free, &[]);
 }
 
 // ---- the cluster ---------------------------------------------------------------------------------------------------
@@ -395,16 +613,18 @@ async fn play_kubelet(cluster: &Cluster, ends: impl Fn(&Value) -> Option<&'stati
 async fn after_with(cluster: &Cluster, ends: impl Fn(&Value) -> Option<&'static str>) -> Vec<Finding> {
     let kube = kube::Client::new(cluster.clone(), "default");
     let nodes = nodes();
-    let work = after::findings(&kube, &nodes, Some(Image::Ours("kuryr:1".to_owned())));
+    let outside = Some("198.51.100.1:443".parse().unwrap());
+    let work = after::findings(&kube, &nodes, Some(Image::Ours("kuryr:1".to_owned())), outside);
     tokio::join!(work, play_kubelet(cluster, ends)).0
 }
 
 #[tokio::test(start_paused = true)]
 async fn pods_that_reach_each_other_and_are_gone_afterwards() {
     let cluster = kuryr_cluster();
+    serve_dns(&cluster, true);
     let called = std::cell::RefCell::new(Vec::new());
     let found = after_with(&cluster, |pod| {
-        if pod["metadata"]["name"] == "server" {
+        if serves(pod) {
             return Some("Running");
         }
         let arguments: Vec<&str> = pod["spec"]["containers"][0]["args"]
@@ -413,23 +633,33 @@ async fn pods_that_reach_each_other_and_are_gone_afterwards() {
             .iter()
             .map(|word| word.as_str().unwrap())
             .collect();
-        assert_eq!(arguments[..3], ["probe", "connect", "10.0.0.9:8099"]);
-        called
-            .borrow_mut()
-            .push((pod["spec"]["nodeName"].as_str().unwrap().to_owned(), pod["spec"]["hostNetwork"] == true));
+        let node = pod["spec"]["nodeName"].as_str().unwrap();
+        let who = if pod["spec"]["hostNetwork"] == true { "host" } else { "pod" };
+        called.borrow_mut().push(format!("{who} on {node}: {}", arguments[..3].join(" ")));
         Some("Succeeded")
     })
     .await;
     assert!(troubles(&found).is_empty(), "{found:#?}");
-    assert_eq!(*called.borrow(), [("n1".to_owned(), true), ("n2".to_owned(), false), ("n2".to_owned(), true)]);
+    let expected = [
+        "host on n1: probe connect 10.0.0.9:8099",
+        "pod on n2: probe connect 10.0.0.9:8099",
+        "host on n2: probe connect 10.0.0.9:8099",
+        "pod on n2: probe connect 10.0.0.9:8099",
+        "pod on n2: probe resolve kubernetes.default.svc",
+        "pod on n2: probe reach 198.51.100.1:443",
+    ];
+    assert_eq!(*called.borrow(), expected);
+    for check in ["pod network", "host to pod", "pod to pod", "pod to host", "dns", "outside"] {
+        expect(&found, (check, Severity::Good), &[], &[]);
+    }
     assert!(cluster.list("pods", "").is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn hosts_that_do_not_reach_pods() {
     let found = after_with(&kuryr_cluster(), |pod| match pod["spec"]["hostNetwork"] == true {
+        _ if serves(pod) => Some("Running"),
         true => Some("Failed"),
-        false if pod["metadata"]["name"] == "server" => Some("Running"),
         false => Some("Succeeded"),
     })
     .await;
@@ -438,6 +668,67 @@ async fn hosts_that_do_not_reach_pods() {
         found.iter().any(|finding| finding.check == "pod to pod" && finding.severity == Severity::Good),
         "{found:#?}"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_names_and_the_world_that_pods_do_not_reach() {
+    let cluster = kuryr_cluster();
+    serve_dns(&cluster, true);
+    let found = after_with(&cluster, |pod| {
+        let calls_beyond =
+            ["caller-node", "caller-dns", "caller-outside"].iter().any(|name| pod["metadata"]["name"] == *name);
+        Some(if serves(pod) {
+            "Running"
+        } else if calls_beyond {
+            "Failed"
+        } else {
+            "Succeeded"
+        })
+    })
+    .await;
+    expect(
+        &found,
+        ("pod to host", Warning),
+        &["a pod on n2 → node n1, port 8099"],
+        &["firewall", "openstack router show"],
+    );
+    expect(&found, ("dns", Error), &["kubernetes.default.svc"], &["get endpointslices", "kuryrloadbalancer kube-dns"]);
+    expect(&found, ("outside", Error), &["198.51.100.1:443"], &["openstack router set --external-gateway"]);
+    assert_eq!(troubles(&found).len(), 3, "{found:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_nobody_answers_for_are_not_asked_for() {
+    let works = |pod: &Value| Some(if serves(pod) { "Running" } else { "Succeeded" });
+    let cluster = kuryr_cluster();
+    let found = after_with(&cluster, works).await;
+    expect(&found, ("dns", Severity::Skipped), &["no Service kube-system/kube-dns"], &[]);
+    serve_dns(&cluster, false);
+    let found = after_with(&cluster, works).await;
+    expect(&found, ("dns", Severity::Skipped), &["no ready endpoint", "k8s-app=kube-dns"], &[]);
+}
+
+/// Whether it runs until it is taken away.
+fn serves(pod: &Value) -> bool {
+    pod["metadata"]["name"].as_str().unwrap().ends_with("server")
+}
+
+/// The Service of DNS, with an endpoint.
+fn serve_dns(cluster: &Cluster, ready: bool) {
+    cluster
+        .create(json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": "kube-dns", "namespace": "kube-system" },
+            "spec": { "clusterIP": "10.96.0.10", "ports": [{ "port": 53, "protocol": "UDP" }] },
+        }))
+        .unwrap();
+    cluster
+        .create(json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "name": "kube-dns-1", "namespace": "kube-system",
+                          "labels": { "kubernetes.io/service-name": "kube-dns" } },
+            "endpoints": [{ "addresses": ["10.0.0.53"], "conditions": { "ready": ready } }],
+        }))
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -465,9 +756,9 @@ async fn a_pod_without_a_network_is_told_with_what_it_waits_for() {
 async fn what_cannot_be_tried_is_said() {
     let kube = kube::Client::new(kuryr_cluster(), "default");
     assert_eq!(after::image(Some("busybox"), Some("kuryr:1")), Some(Image::Other("busybox".to_owned())));
-    let found = after::findings(&kube, &nodes(), after::image(None, None)).await;
+    let found = after::findings(&kube, &nodes(), after::image(None, None), None).await;
     assert!(found[0].severity == Severity::Skipped && found[0].what.contains("--image"), "{found:#?}");
-    let found = after::findings(&kube, &[], Some(Image::Ours("kuryr:1".to_owned()))).await;
+    let found = after::findings(&kube, &[], Some(Image::Ours("kuryr:1".to_owned())), None).await;
     expect(&found, ("pods", Error), &["no node"], &["kubectl get nodes"]);
 }
 

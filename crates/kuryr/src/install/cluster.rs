@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{DynamicObject, Patch, PatchParams};
@@ -12,15 +12,15 @@ use kube::discovery::ApiResource;
 use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::Value;
 
-use super::finding::Finding;
+use crate::check::cloud::NodeFacts;
+use crate::check::cluster_rules;
+use crate::check::finding::Finding;
 use crate::kubeconfig;
 use crate::operator;
 use crate::status::seen::{CONTROLLER, LEGACY_DAEMON_SET};
 
 /// Whose fields the applied ones are.
 pub(crate) const MANAGER: &str = "kuryr-install";
-/// Oldest Kubernetes 1.x whose API has everything the objects use.
-const OLDEST: u32 = 30;
 
 /// Where the cluster is, from a kubeconfig.
 ///
@@ -40,30 +40,35 @@ pub(crate) fn api_server(address: &http::Uri) -> Option<(String, u16)> {
     (!own).then(|| (host.to_owned(), port))
 }
 
-/// What the cluster is and whether it can take us.
+/// What the cluster is and whether it can take us; and its nodes, as far as they may be seen.
 ///
 /// # Errors
 /// A cluster that does not answer.
-pub(crate) async fn ask(client: &Client, namespace: &str) -> Result<Vec<Finding>> {
-    let version =
-        client.apiserver_version().await.context("the API server does not answer; check kubeconfig and network")?;
-    let mut findings = vec![of_version(&version.major, &version.minor, &version.git_version)];
+pub(crate) async fn ask(client: &Client, namespace: &str) -> Result<(Vec<Finding>, Vec<NodeFacts>)> {
+    let facts = crate::check::cluster::ask(client, namespace).await;
+    if let Err(error) = &facts.version {
+        bail!("the API server does not answer: {error}; check kubeconfig and network");
+    }
+    let mut findings = vec![cluster_rules::version(&facts), cluster_rules::networks(&facts)];
     let found = Api::<Namespace>::all(client.clone()).get_opt(namespace).await;
     if found.with_context(|| format!("cannot look for the namespace {namespace}"))?.is_none() {
-        findings.push(Finding::missing(
+        findings.push(Finding::error(
+            "namespace",
             format!("there is no namespace {namespace}"),
             format!("kubectl create namespace {namespace}"),
         ));
     }
     if operator::is_in_charge(client).await.context("cannot look for a Kuryr resource")? {
-        findings.push(Finding::missing(
+        findings.push(Finding::error(
+            "operator",
             "the operator looks after Kuryr in this cluster: it would take back what is changed here",
             "kubectl edit kuryr cluster",
         ));
     }
     let old = Api::<DaemonSet>::namespaced(client.clone(), namespace).get_opt(LEGACY_DAEMON_SET).await;
     if old.with_context(|| format!("cannot look for the DaemonSet {LEGACY_DAEMON_SET}"))?.is_some() {
-        findings.push(Finding::missing(
+        findings.push(Finding::error(
+            "legacy",
             format!("the DaemonSet {LEGACY_DAEMON_SET} of kuryr-kubernetes is there: two daemons would work on each node"),
             format!(
                 "kubectl -n {namespace} delete daemonset {LEGACY_DAEMON_SET} --cascade=orphan; the new DaemonSet then replaces its \
@@ -72,9 +77,9 @@ pub(crate) async fn ask(client: &Client, namespace: &str) -> Result<Vec<Finding>
         ));
     }
     if let Some((what, cure)) = legacy_controller(client, namespace).await? {
-        findings.push(Finding::missing(what, cure));
+        findings.push(Finding::error("legacy", what, cure));
     }
-    Ok(findings)
+    Ok((findings, facts.nodes.unwrap_or_default()))
 }
 
 /// What is wrong with a Deployment of kuryr-kubernetes that is there, and the cure. Its controller does not know our Lease, and what an
@@ -95,19 +100,6 @@ pub(crate) async fn legacy_controller(client: &Client, namespace: &str) -> Resul
             format!("kubectl -n {namespace} delete deployment {CONTROLLER} --cascade=foreground"),
         )
     }))
-}
-
-fn of_version(major: &str, minor: &str, whole: &str) -> Finding {
-    let digits = minor.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let enough = major != "1" || digits.parse::<u32>().is_ok_and(|minor| minor >= OLDEST);
-    if enough {
-        Finding::fine(format!("Kubernetes {whole}"))
-    } else {
-        Finding::missing(
-            format!("Kubernetes {whole} is too old"),
-            format!("update it to 1.{OLDEST} or later (ValidatingAdmissionPolicy, appArmorProfile)"),
-        )
-    }
 }
 
 /// What an apply did to an object.
@@ -186,12 +178,5 @@ mod tests {
         for own in ["https://127.0.0.1:6443", "https://localhost:8443", "https://[::1]:6443", "http://0.0.0.0:80"] {
             assert_eq!(server(own), None, "{own}");
         }
-    }
-
-    #[test]
-    fn an_old_kubernetes_is_told() {
-        assert!(!of_version("1", "34", "v1.34.1").is_missing());
-        assert!(!of_version("1", "30+", "v1.30.2-eks").is_missing());
-        assert!(of_version("1", "29", "v1.29.0").is_missing());
     }
 }

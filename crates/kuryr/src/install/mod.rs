@@ -9,7 +9,6 @@
 pub(crate) mod cluster;
 #[cfg(test)]
 mod deployed;
-mod finding;
 pub(crate) mod objects;
 pub(crate) mod openstack;
 pub(crate) mod print;
@@ -23,8 +22,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use clap::Args;
 
+use crate::check::finding::{Finding, Severity, lines};
 use crate::process::{Exit, line};
-use finding::Finding;
+use crate::screen::Screen;
 use objects::Scene;
 use values::Values;
 
@@ -108,11 +108,12 @@ async fn install_into_cluster(install: &Install, mut values: Values) -> Result<E
     let client = kube::Client::try_from(config).with_context(|| format!("no client for {address} can be made"))?;
 
     println!("Cluster {address}");
-    let mut findings = cluster::ask(&client, &install.namespace).await?;
+    let (mut findings, nodes) = cluster::ask(&client, &install.namespace).await?;
     if values.api_server.host.is_empty() {
         match server {
             Some((host, port)) => (values.api_server.host, values.api_server.port) = (host, port),
             None => findings.push(Finding::warning(
+                "api server",
                 format!("the API server is {address} here, an address only this machine has"),
                 "set apiServer.host and apiServer.port to what nodes reach it at, unless kube-proxy serves the Service kubernetes",
             )),
@@ -120,10 +121,10 @@ async fn install_into_cluster(install: &Install, mut values: Values) -> Result<E
     }
     tell(&findings);
     println!("OpenStack");
-    let about_cloud = openstack::ask(&client, &values, &install.namespace).await;
+    let about_cloud = openstack::ask(&client, &values, &install.namespace, &nodes).await;
     tell(&about_cloud);
     findings.extend(about_cloud);
-    let missing = findings.iter().filter(|finding| finding.is_missing()).count();
+    let missing = findings.iter().filter(|finding| finding.severity == Severity::Error).count();
     if missing > 0 && !install.force {
         eprintln!(
             "error: nothing was changed: {missing} of the above must be cured first (--force goes on in spite of it)"
@@ -150,7 +151,5 @@ async fn install_into_cluster(install: &Install, mut values: Values) -> Result<E
 }
 
 fn tell(findings: &[Finding]) {
-    for finding in findings {
-        println!("{finding}");
-    }
+    crate::print(&lines(findings, Screen::of_stdout()));
 }

@@ -1,7 +1,39 @@
-//! What to do about each reason a pod can wait for: commands to copy. The condition's own message says what is wrong.
+//! What to do about each reason a pod or a Service can wait for: commands to copy. The condition's own message says what is wrong.
 
 /// Reason of a pod that is scheduled and has no KuryrPort.
 pub(crate) const NO_KURYR_PORT: &str = "NoKuryrPort";
+
+/// The cure of a Service's reason: what is its own, or what pods have, too.
+pub(crate) fn of_service(reason: &str, namespace: &str) -> Option<String> {
+    let text = match reason {
+        "QuotaExceeded" => {
+            "openstack loadbalancer quota show PROJECT; openstack loadbalancer quota set --loadbalancer NUMBER PROJECT"
+        }
+        "SubnetNotFound" => {
+            "openstack subnet list --project PROJECT; set [neutron_defaults] service_subnet in kuryr.conf"
+        }
+        "ForbiddenByCloud" => "openstack role add --user USER --project PROJECT load-balancer_member",
+        "ExternalNetworkNotConfigured" | "ExternalNetworkNotFound" => {
+            "openstack network list --external; set [neutron_defaults] external_svc_net in kuryr.conf"
+        }
+        "AddressesExhausted" => {
+            "openstack floating ip list --project PROJECT -c ID -c Port; openstack floating ip delete of one that leads nowhere"
+        }
+        "AddressInUse" | "AddressOfOthers" | "AddressRefused" => {
+            "openstack floating ip list --project PROJECT: give spec.loadBalancerIP an address of it that has no port, or leave it out"
+        }
+        "TakenInCloud" => "openstack port list --project PROJECT --fixed-ip ip-address=ADDRESS; take away what has it",
+        "LoadBalancerBusy" | "VipWithoutPort" => {
+            "openstack loadbalancer list: it passes, unless provisioning_status stays"
+        }
+        "EndpointRefused" => {
+            "kubectl get endpointslices -A; if they are nodes, name their subnets in [pod_vif_nested] worker_nodes_subnets"
+        }
+        "ServiceNotUnderstood" => "kubectl edit service NAME: the message says what cannot be read",
+        _ => return cure(reason, namespace),
+    };
+    Some(text.to_owned())
+}
 
 /// The cure of a reason, if a command or a place to look helps.
 pub(crate) fn cure(reason: &str, namespace: &str) -> Option<String> {

@@ -10,7 +10,7 @@ use kuryr_api::crd::{ConditionStatus, KuryrPort};
 use kuryr_api::names;
 
 use super::cures::{self, NO_KURYR_PORT};
-use super::report::{Cloud, Headroom, Leader, Pods, Problem, Status, Told, Unseen, Waiting, Workload};
+use super::report::{Cloud, Headroom, Leader, Pods, Problem, Services, Status, Told, Unseen, Waiting, Workload};
 use super::seen::{CloudSeen, DAEMON_SET, Part, Seen};
 
 /// A pod without a KuryrPort is on its way for so long; then it waits.
@@ -21,7 +21,7 @@ const RECENT: SignedDuration = SignedDuration::from_hours(1);
 const SKEW: SignedDuration = SignedDuration::from_secs(5);
 /// Free ports below this are worth a word: a deployment of some pods uses them up.
 const FEW_PORTS: u64 = 20;
-/// How many of the pods that wait are named.
+/// How many of the pods or Services that wait for the same are named.
 const EXAMPLES: usize = 3;
 
 /// How Kuryr is.
@@ -31,6 +31,7 @@ pub(crate) fn judge(seen: &Seen) -> Status {
     let daemon = daemon(seen);
     let leader = seen.lease.as_ref().ok().and_then(Option::as_ref).map(|lease| leader(lease, seen.now));
     let pods = pods(seen);
+    let services = services(seen);
     let cloud = seen.cloud.as_ref().map(cloud);
 
     workloads(seen, (&controller, &daemon), leader.as_ref(), &pods, &mut problems);
@@ -60,10 +61,12 @@ pub(crate) fn judge(seen: &Seen) -> Status {
     if let Some(asked) = &seen.cloud {
         cloud_problems(asked, &mut problems);
     }
-    let told = told(seen, &pods);
+    let told = told(seen, pods.waiting.iter().chain(services.iter().flat_map(|services| &services.waiting)));
     let unseen = unseen(seen);
-    let well = problems.is_empty() && pods.waiting.is_empty();
-    Status { well, controller, daemon, leader, pods, cloud, problems, told, unseen }
+    // Where Services are off nobody works on what is left of them.
+    let services_wait = seen.services && services.as_ref().is_some_and(|services| !services.waiting.is_empty());
+    let well = problems.is_empty() && pods.waiting.is_empty() && !services_wait;
+    Status { well, controller, daemon, leader, pods, services, cloud, problems, told, unseen }
 }
 
 fn controller(seen: &Seen) -> Workload {
@@ -222,9 +225,10 @@ fn cloud_problems(asked: &CloudSeen, problems: &mut Vec<Problem>) {
     }
 }
 
-/// One pod that waits.
+/// One pod or Service that waits.
 struct OneWaiting<'a> {
-    pod: String,
+    /// `namespace/name`
+    name: String,
     reason: &'a str,
     message: &'a str,
     since: Option<Timestamp>,
@@ -260,7 +264,7 @@ fn pods(seen: &Seen) -> Pods {
                     counted.starting += 1;
                 } else {
                     waiting.push(OneWaiting {
-                        pod: format!("{}/{}", port.namespace().unwrap_or_default(), port.name_any()),
+                        name: full_name(port),
                         reason: &condition.reason,
                         message: &condition.message,
                         since: Some(since),
@@ -285,7 +289,7 @@ fn pods(seen: &Seen) -> Pods {
                 counted.starting += 1;
             } else {
                 waiting.push(OneWaiting {
-                    pod: format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any()),
+                    name: full_name(pod),
                     reason: NO_KURYR_PORT,
                     message: "the pod is on a node and the controller made no KuryrPort for it",
                     since: scheduled,
@@ -293,8 +297,38 @@ fn pods(seen: &Seen) -> Pods {
             }
         }
     }
-    counted.waiting = grouped(waiting, &seen.namespace);
+    counted.waiting = grouped(waiting, |reason| cures::cure(reason, &seen.namespace));
     counted
+}
+
+/// `None`: there are none.
+fn services(seen: &Seen) -> Option<Services> {
+    let Ok(Some(balancers)) = &seen.kuryr_load_balancers else { return None };
+    let mut counted = Services::default();
+    let mut waiting: Vec<OneWaiting<'_>> = Vec::new();
+    for balancer in balancers.iter().filter(|balancer| balancer.metadata.deletion_timestamp.is_none()) {
+        let status = balancer.status.as_ref();
+        let ready = status.and_then(|status| status.conditions.iter().find(|condition| condition.kind == "Ready"));
+        match ready {
+            Some(condition) if condition.status == ConditionStatus::False => waiting.push(OneWaiting {
+                name: full_name(balancer),
+                reason: &condition.reason,
+                message: &condition.message,
+                since: Some(condition.last_transition_time.0),
+            }),
+            Some(_) => counted.ready += 1,
+            // kuryr-kubernetes wrote no conditions.
+            None if status.is_some_and(|status| status.loadbalancer.is_some()) => counted.ready += 1,
+            None => counted.starting += 1,
+        }
+    }
+    counted.waiting = grouped(waiting, |reason| cures::of_service(reason, &seen.namespace));
+    (!balancers.is_empty()).then_some(counted)
+}
+
+/// `namespace/name`
+fn full_name(object: &impl kube::ResourceExt) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
 fn phase(pod: &Pod) -> &str {
@@ -316,22 +350,22 @@ fn is_ours_to_connect(pod: &Pod) -> bool {
         && pod.metadata.deletion_timestamp.is_none()
 }
 
-fn grouped(waiting: Vec<OneWaiting<'_>>, namespace: &str) -> Vec<Waiting> {
+fn grouped(waiting: Vec<OneWaiting<'_>>, cure: impl Fn(&str) -> Option<String>) -> Vec<Waiting> {
     let mut groups: BTreeMap<&str, Vec<OneWaiting<'_>>> = BTreeMap::new();
     for one in waiting {
         groups.entry(one.reason).or_default().push(one);
     }
     let mut groups: Vec<Waiting> = groups
         .into_iter()
-        .map(|(reason, mut pods)| {
-            pods.sort_by(|a, b| (a.since, &a.pod).cmp(&(b.since, &b.pod)));
+        .map(|(reason, mut all)| {
+            all.sort_by(|a, b| (a.since, &a.name).cmp(&(b.since, &b.name)));
             Waiting {
                 reason: reason.to_owned(),
-                count: pods.len(),
-                since: pods.first().and_then(|first| first.since),
-                examples: pods.iter().take(EXAMPLES).map(|one| one.pod.clone()).collect(),
-                message: pods.first().map(|first| first.message.to_owned()).unwrap_or_default(),
-                cure: cures::cure(reason, namespace),
+                count: all.len(),
+                since: all.first().and_then(|first| first.since),
+                examples: all.iter().take(EXAMPLES).map(|one| one.name.clone()).collect(),
+                message: all.first().map(|first| first.message.to_owned()).unwrap_or_default(),
+                cure: cure(reason),
             }
         })
         .collect();
@@ -339,13 +373,14 @@ fn grouped(waiting: Vec<OneWaiting<'_>>, namespace: &str) -> Vec<Waiting> {
     groups
 }
 
-/// Our Events of the last hour, unless a pod still waits for the same.
-fn told(seen: &Seen, pods: &Pods) -> Vec<Told> {
+/// Our Events of the last hour, unless somebody still waits for the same.
+fn told<'a>(seen: &Seen, waiting: impl Iterator<Item = &'a Waiting>) -> Vec<Told> {
+    let waited_for: HashSet<&str> = waiting.map(|group| group.reason.as_str()).collect();
     let mut by_reason: BTreeMap<&str, (usize, Option<Timestamp>, &str)> = BTreeMap::new();
     for event in seen.events.as_deref().unwrap_or_default().iter().filter(|event| is_ours(event)) {
         let Some(last) = last_time(event).filter(|last| seen.now.duration_since(*last) < RECENT) else { continue };
         let reason = event.reason.as_deref().unwrap_or_default();
-        if pods.waiting.iter().any(|group| group.reason == reason) {
+        if waited_for.contains(reason) {
             continue;
         }
         let entry = by_reason.entry(reason).or_default();
@@ -386,6 +421,7 @@ fn unseen(seen: &Seen) -> Vec<Unseen> {
         ("pods", why(&seen.pods)),
         ("nodes", why(&seen.nodes)),
         ("KuryrPorts", why(&seen.kuryr_ports)),
+        ("KuryrLoadBalancers", why(&seen.kuryr_load_balancers).filter(|_| seen.services)),
         ("Events", why(&seen.events)),
         (
             "the quota of ports",

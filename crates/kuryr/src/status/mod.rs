@@ -1,4 +1,4 @@
-//! `kuryr status`: one screen that says how Kuryr is, and what pods wait for.
+//! `kuryr status`: one screen that says how Kuryr is, and what pods and Services wait for.
 //!
 //! ```text
 //! seen (asks the cluster and the cloud) ─► judge (pure) ─► report (one value) ─► page (pure) | JSON
@@ -18,7 +18,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::conf::ConfError;
-use crate::conf::options::neutron_defaults;
+use crate::conf::options::{kuryr, neutron_defaults};
 use crate::process::Exit;
 use crate::reach::{self, Target};
 use crate::screen::Screen;
@@ -70,7 +70,12 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
             }
             Err(error) => return Err(error.into()),
         };
-        let asked = Asked { kube: args.target.kube(&conf).await?, namespace: args.target.namespace.clone(), cloud };
+        let asked = Asked {
+            kube: args.target.kube(&conf).await?,
+            namespace: args.target.namespace.clone(),
+            services: conf.flag(&kuryr::services)?,
+            cloud,
+        };
         let limit = args.wait.map(Duration::from_secs);
         let status = wait(&asked, limit, |line| eprintln!("{line}")).await;
         show(&status, args.output)?;

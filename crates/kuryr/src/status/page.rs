@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::report::{Status, Workload};
+use super::report::{Status, Waiting, Workload};
 use crate::screen::{Screen, Tone, ago};
 
 /// Width of the first column.
@@ -14,9 +14,9 @@ const NAMES: usize = 12;
 pub(crate) fn page(status: &Status, screen: Screen, now: Timestamp) -> String {
     let mut page = String::new();
     let row = |page: &mut String, name: &str, text: &str| screen.wrap(page, NAMES, &format!("{name:<NAMES$}"), text);
-    let waiting: usize = status.pods.waiting.iter().map(|group| group.count).sum();
     let verdict = match (status.well, status.problems.len()) {
         (true, _) => screen.paint(Tone::Good, "well"),
+        (false, 0) if status.pods.waiting.is_empty() => screen.paint(Tone::Bad, "Services wait"),
         (false, 0) => screen.paint(Tone::Bad, "pods wait"),
         (false, 1) => screen.paint(Tone::Bad, "one problem"),
         (false, count) => screen.paint(Tone::Bad, &format!("{count} problems")),
@@ -29,13 +29,21 @@ pub(crate) fn page(status: &Status, screen: Screen, now: Timestamp) -> String {
         row(&mut page, "Leader", &text);
     }
     row(&mut page, "Daemon", &workload(&status.daemon, screen));
+    let waiting = |groups: &[Waiting]| {
+        let count = sum(groups);
+        let tone = if count == 0 { Tone::Good } else { Tone::Bad };
+        screen.paint(tone, &format!("{count} waiting"))
+    };
     let mut pods = format!("{} connected, {} starting, ", status.pods.connected, status.pods.starting);
-    let tone = if waiting == 0 { Tone::Good } else { Tone::Bad };
-    pods.push_str(&screen.paint(tone, &format!("{waiting} waiting")));
+    pods.push_str(&waiting(&status.pods.waiting));
     if status.pods.others > 0 {
         let _ = write!(pods, "; {} with a network that is not Kuryr's", status.pods.others);
     }
     row(&mut page, "Pods", &pods);
+    if let Some(services) = &status.services {
+        let text = format!("{} ready, {} starting, {}", services.ready, services.starting, waiting(&services.waiting));
+        row(&mut page, "Services", &text);
+    }
     if let Some(cloud) = &status.cloud {
         let mut text = match cloud.milliseconds {
             Some(milliseconds) => format!("{} answers in {milliseconds:.0} ms", cloud.address),
@@ -50,21 +58,10 @@ pub(crate) fn page(status: &Status, screen: Screen, now: Timestamp) -> String {
         row(&mut page, "Cloud", &text);
     }
     for group in &status.pods.waiting {
-        page.push('\n');
-        let since = group.since.map(|since| format!(", the first for {}", ago(since, now))).unwrap_or_default();
-        let plural = if group.count == 1 { "pod waits" } else { "pods wait" };
-        screen.wrap(
-            &mut page,
-            2,
-            "",
-            &format!("{} {plural}{since}: {}", group.count, screen.paint(Tone::Bad, &group.reason)),
-        );
-        let more = if group.count > group.examples.len() { ", …" } else { "" };
-        screen.wrap(&mut page, 4, "", &format!("{}{more}", group.examples.join(", ")));
-        screen.wrap(&mut page, 4, "", &group.message);
-        if let Some(cure) = &group.cure {
-            screen.wrap(&mut page, 6, "→ ", cure);
-        }
+        wait_for(&mut page, group, ("pod waits", "pods wait"), screen, now);
+    }
+    for group in status.services.iter().flat_map(|services| &services.waiting) {
+        wait_for(&mut page, group, ("Service waits", "Services wait"), screen, now);
     }
     if !status.problems.is_empty() {
         page.push_str("\nProblems\n");
@@ -89,16 +86,39 @@ pub(crate) fn page(status: &Status, screen: Screen, now: Timestamp) -> String {
     page
 }
 
+/// Who waits for the same, for what, and what to do.
+fn wait_for(page: &mut String, group: &Waiting, (one, many): (&str, &str), screen: Screen, now: Timestamp) {
+    page.push('\n');
+    let since = group.since.map(|since| format!(", the first for {}", ago(since, now))).unwrap_or_default();
+    let who = if group.count == 1 { one } else { many };
+    screen.wrap(page, 2, "", &format!("{} {who}{since}: {}", group.count, screen.paint(Tone::Bad, &group.reason)));
+    let more = if group.count > group.examples.len() { ", …" } else { "" };
+    screen.wrap(page, 4, "", &format!("{}{more}", group.examples.join(", ")));
+    screen.wrap(page, 4, "", &group.message);
+    if let Some(cure) = &group.cure {
+        screen.wrap(page, 6, "→ ", cure);
+    }
+}
+
+fn sum(groups: &[Waiting]) -> usize {
+    groups.iter().map(|group| group.count).sum()
+}
+
 /// One line of progress.
 pub(crate) fn line(status: &Status) -> String {
-    let waiting: usize = status.pods.waiting.iter().map(|group| group.count).sum();
+    let services = status
+        .services
+        .as_ref()
+        .map(|services| format!(", {} Services ready, {} waiting", services.ready, sum(&services.waiting)));
     format!(
-        "controller {}/{}, daemon {}/{}, {} pods connected, {waiting} waiting, {} problems",
+        "controller {}/{}, daemon {}/{}, {} pods connected, {} waiting{}, {} problems",
         status.controller.ready,
         status.controller.desired,
         status.daemon.ready,
         status.daemon.desired,
         status.pods.connected,
+        sum(&status.pods.waiting),
+        services.unwrap_or_default(),
         status.problems.len()
     )
 }

@@ -16,6 +16,8 @@ pub(crate) struct Status {
     /// Who works, if there is an election.
     pub(crate) leader: Option<Leader>,
     pub(crate) pods: Pods,
+    /// `null`: there are no KuryrLoadBalancers, or they could not be seen.
+    pub(crate) services: Option<Services>,
     /// `null`: there are no credentials here.
     pub(crate) cloud: Option<Cloud>,
     /// What is wrong now.
@@ -68,7 +70,19 @@ pub(crate) struct Pods {
     pub(crate) waiting: Vec<Waiting>,
 }
 
-/// Pods that wait for the same.
+/// Services that are Kuryr's to balance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Services {
+    /// Balanced as they should be.
+    pub(crate) ready: usize,
+    /// Nothing was said of them yet.
+    pub(crate) starting: usize,
+    /// What Services wait for, the most frequent first.
+    pub(crate) waiting: Vec<Waiting>,
+}
+
+/// Pods or Services that wait for the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Waiting {

@@ -9,7 +9,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::{Api, ListParams};
-use kuryr_api::crd::KuryrPort;
+use kuryr_api::crd::{KuryrLoadBalancer, KuryrPort};
 use kuryr_openstack::Cloud;
 use kuryr_openstack::network::QuotaUse;
 use tokio::time::Instant;
@@ -45,6 +45,10 @@ pub(crate) struct Seen {
     pub(crate) nodes: Part<Vec<Node>>,
     /// `None`: the definition is not there.
     pub(crate) kuryr_ports: Part<Option<Vec<KuryrPort>>>,
+    /// `None`: the definition is not there.
+    pub(crate) kuryr_load_balancers: Part<Option<Vec<KuryrLoadBalancer>>>,
+    /// Whether Services are on, as far as is known here.
+    pub(crate) services: bool,
     pub(crate) events: Part<Vec<Event>>,
     /// `None`: there are no credentials here.
     pub(crate) cloud: Option<CloudSeen>,
@@ -63,6 +67,8 @@ pub(crate) struct CloudSeen {
 pub(crate) struct Asked {
     pub(crate) kube: kube::Client,
     pub(crate) namespace: String,
+    /// `[kuryr] services`
+    pub(crate) services: bool,
     /// Address, client, project; or why there is no client.
     pub(crate) cloud: Option<CloudAsked>,
 }
@@ -100,9 +106,10 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
     let every_pod = Api::<Pod>::all(kube.clone());
     let nodes = Api::<Node>::all(kube.clone());
     let kuryr_ports = Api::<KuryrPort>::all(kube.clone());
+    let balancers = Api::<KuryrLoadBalancer>::all(kube.clone());
     let events = Api::<Event>::all(kube.clone());
     let warnings = ListParams::default().fields("type=Warning");
-    let (deployment, daemon_set, (lease, now), own_pods, pods, nodes, kuryr_ports, events, cloud) = join!(
+    let (deployment, daemon_set, (lease, now), own_pods, pods, nodes, kuryr_ports, balancers, events, cloud) = join!(
         deployments.get_opt(CONTROLLER),
         daemon_set,
         lease,
@@ -110,6 +117,7 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
         all(&every_pod, ListParams::default()),
         all(&nodes, ListParams::default()),
         all(&kuryr_ports, ListParams::default()),
+        all(&balancers, ListParams::default()),
         all(&events, warnings),
         look_at_cloud(asked.cloud.as_ref()),
     );
@@ -122,12 +130,19 @@ pub(crate) async fn look(asked: &Asked) -> Seen {
         own_pods: said(own_pods),
         pods: said(pods),
         nodes: said(nodes),
-        kuryr_ports: match kuryr_ports {
-            Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            other => said(other).map(Some),
-        },
+        kuryr_ports: if_defined(kuryr_ports),
+        kuryr_load_balancers: if_defined(balancers),
+        services: asked.services,
         events: said(events),
         cloud,
+    }
+}
+
+/// `None`: there is no definition of it.
+fn if_defined<T>(answer: kube::Result<Vec<T>>) -> Part<Option<Vec<T>>> {
+    match answer {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        other => said(other).map(Some),
     }
 }
 

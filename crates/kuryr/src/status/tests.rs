@@ -118,10 +118,32 @@ fn port(cluster: &Cluster, name: &str, uid: &str, ready: Option<(&str, &str, &st
         .unwrap();
 }
 
+/// A Service's KuryrLoadBalancer, with a `Ready` condition: status, reason, message.
+fn balancer(cluster: &Cluster, name: &str, ready: Option<(&str, &str, &str)>) {
+    let conditions = ready.map(|(status, reason, message)| {
+        json!({ "type": "Ready", "status": status, "reason": reason, "message": message, "lastTransitionTime": ago(600) })
+    });
+    cluster
+        .create(json!({
+            "apiVersion": "openstack.org/v1", "kind": "KuryrLoadBalancer",
+            "metadata": { "name": name, "namespace": "default" }, "spec": { "ip": "10.96.0.9" },
+            "status": { "conditions": conditions.into_iter().collect::<Vec<_>>() },
+        }))
+        .unwrap();
+}
+
+/// Where Services are off, as far as is known here.
+async fn status_without_services(cluster: &Cluster) -> (Status, String) {
+    let status = judge::judge(&look(&Asked { services: false, ..asked(cluster, None) }).await);
+    let page = page::page(&status, PLAIN, Timestamp::now());
+    (status, page)
+}
+
 fn asked(cluster: &Cluster, cloud: Option<&FakeCloud>) -> Asked {
     Asked {
         kube: kube::Client::new(cluster.clone(), "default"),
         namespace: NAMESPACE.to_owned(),
+        services: true,
         cloud: cloud.map(|cloud| CloudAsked {
             address: "http://cloud.example/identity".to_owned(),
             client: Ok(cloud.client("k8s-admin")),
@@ -196,6 +218,68 @@ async fn pods_that_wait_are_grouped_by_reason_with_the_cure() {
             "the cloud: there are no credentials here",
         ],
     );
+}
+
+#[tokio::test]
+async fn services_are_counted_and_what_they_wait_for_is_told_with_the_cure() {
+    let cluster = cluster();
+    balancer(&cluster, "web", Some(("True", "Balanced", "the load balancer is as it should be")));
+    balancer(&cluster, "fresh", None);
+    for name in ["a", "b"] {
+        balancer(&cluster, name, Some(("False", "QuotaExceeded", "no load balancer is left; raise the quota")));
+    }
+    let (mut seen, page) = status(&cluster, None).await;
+    assert!(!seen.well, "{page}");
+    says(
+        &page,
+        &[
+            "Kuryr Services wait",
+            "Services 1 ready, 1 starting, 2 waiting",
+            "2 Services wait, the first for 10 min: QuotaExceeded default/a, default/b",
+            "no load balancer is left; raise the quota",
+            "→ openstack loadbalancer quota show PROJECT",
+        ],
+    );
+    assert!(page::line(&seen).contains("0 waiting, 1 Services ready, 2 waiting, 0 problems"), "{}", page::line(&seen));
+    let json = serde_json::to_value(&seen).unwrap();
+    assert_eq!(json["services"]["ready"], 1);
+    assert_eq!(json["services"]["waiting"][0]["reason"], "QuotaExceeded");
+
+    // Nobody works on them where Services are off; they are shown all the same.
+    let (off, page) = status_without_services(&cluster).await;
+    assert!(off.well, "{page}");
+    says(&page, &["Kuryr well", "2 Services wait"]);
+    seen.well = true;
+    assert_eq!(off, seen);
+}
+
+#[tokio::test]
+async fn a_load_balancer_of_kuryr_kubernetes_is_ready_without_a_condition() {
+    let cluster = cluster();
+    balancer(&cluster, "old", None);
+    let record = json!({ "id": "l", "ip": "10.96.0.9", "name": "default/old", "port_id": "p", "project_id": "k",
+                         "provider": "amphora", "security_groups": [], "subnet_id": "s" });
+    let change = json!({ "status": { "loadbalancer": record } });
+    cluster.patch("kuryrloadbalancers.openstack.org", "default", "old", &change).unwrap();
+    let (status, page) = status(&cluster, None).await;
+    assert!(status.well, "{page}");
+    says(&page, &["Services 1 ready, 0 starting, 0 waiting"]);
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_services_where_there_are_none() {
+    let cluster = cluster();
+    let (none, page) = status(&cluster, None).await;
+    assert!(none.services.is_none() && !page.contains("Services"), "{page}");
+    cluster.faults().script(Rule::on(Method::GET, "*/kuryrloadbalancers").status(404).times(1));
+    let (undefined, page) = status(&cluster, None).await;
+    assert!(undefined.services.is_none() && !page.contains("KuryrLoadBalancer"), "{page}");
+    let forbidden = || cluster.faults().script(Rule::on(Method::GET, "*/kuryrloadbalancers").status(403).times(1));
+    forbidden();
+    says(&status(&cluster, None).await.1, &["Not seen - KuryrLoadBalancers:"]);
+    forbidden();
+    let (_, page) = status_without_services(&cluster).await;
+    assert!(!page.contains("KuryrLoadBalancer"), "{page}");
 }
 
 #[tokio::test]
@@ -329,6 +413,17 @@ async fn waiting_ends_when_all_is_well_and_tells_each_change_once() {
     let lines = lines.into_inner();
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].contains("daemon 0/2") && lines[1].contains("daemon 1/2"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_are_waited_for_where_they_are_on() {
+    let cluster = cluster();
+    balancer(&cluster, "web", Some(("False", "CloudUnreachable", "Octavia does not answer")));
+    let on = asked(&cluster, None);
+    let waited = wait(&on, Some(Duration::from_secs(60)), |_| {});
+    assert!(!waited.await.well);
+    let off = Asked { services: false, ..asked(&cluster, None) };
+    assert!(wait(&off, Some(Duration::from_secs(60)), |_| {}).await.well);
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,6 +45,8 @@ impl World {
         serve_cluster(&runtime, &cluster, &folder.path().join("kubeconfig"), protobuf::as_json);
         let cloud = serve_cloud(&runtime);
         let network = cloud.seed_network("k8s", "pods", &["10.0.0.0/24"]);
+        let router = cloud.create("routers", json!({ "name": "r", "project_id": cloud.project("k8s") }));
+        cloud.add_router_interface(router["id"].as_str().unwrap(), &network.subnets[0]);
         let played = Played::begin(runtime.handle(), cluster.clone(), folder.path());
         let mut world =
             World { scene, cluster, cloud, network, folder, means: Vec::new(), _played: played, _runtime: runtime };
