@@ -62,6 +62,8 @@ pub struct Services {
     pub node_subnets: Vec<String>,
     /// Where LoadBalancers get their addresses from outside; without it they have none.
     pub external: Option<External>,
+    /// `[kuryr] api_server_service`: whether `default/kubernetes` is balanced, too.
+    pub api_server: bool,
     /// `[octavia_defaults] timeout_client_data`, `timeout_member_data`: milliseconds of silence; Octavia's defaults if not said.
     pub timeouts: (Option<u32>, Option<u32>),
 }

@@ -58,6 +58,7 @@ fn balanced_in(subnet: String, external: String) -> Services {
         member_mode: MemberMode::L3,
         node_subnets: Vec::new(),
         external: Some(External { network: external, subnet: None }),
+        api_server: false,
         timeouts: (None, None),
     }
 }

@@ -29,6 +29,7 @@ fn world(seed: u64) -> World {
         member_mode: MemberMode::L2,
         node_subnets: Vec::new(),
         external: None,
+        api_server: false,
         timeouts: (None, None),
     });
     world
@@ -178,6 +179,83 @@ impl World {
 
     fn fail(&self, id: &str) {
         assert!(self.cloud.set_load_balancer_status(id, "ERROR"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_fails_again_and_again_is_repaired_ever_less_and_told() {
+    let world = world(13);
+    let controller = world.start();
+    create_service(&world, "web", "10.96.0.10", &http());
+    set_endpoints(&world, "web", 10..12, &targets());
+    world.until(LONG, balanced("web", 2)).await;
+    let before = changes(&world);
+    for _ in 0..600 {
+        if let Some(balancer) = world.cloud.load_balancing("loadbalancers").first() {
+            world.cloud.set_load_balancer_status(balancer["id"].as_str().unwrap(), "ERROR");
+        }
+        world.pass(Duration::from_secs(1)).await;
+    }
+    // A load balancer is deleted and made, over and over; its parts are never reached.
+    let made = changes(&world) - before;
+    assert!((6..40).contains(&made), "{made} changes in 10 minutes");
+    assert_eq!(record(&world, "web").map(|(reason, _)| reason).as_deref(), Some("NotRepaired"));
+    world.until(Duration::from_secs(1200), balanced("web", 2)).await;
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_is_not_there_costs_nobody_a_load_balancer() {
+    let mut world = world(14);
+    let first = world.start();
+    create_service(&world, "web", "10.96.0.10", &http());
+    set_endpoints(&world, "web", 10..12, &targets());
+    world.until(LONG, balanced("web", 2)).await;
+    first.stop().await;
+    let before = changes(&world);
+    set_provider(&mut world, "ovm");
+    let second = world.start();
+    world
+        .until(LONG, |world| match record(world, "web") {
+            Some((reason, 2)) if reason == "ProviderNotFound" => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    world.pass(Duration::from_secs(300)).await;
+    assert_eq!(changes(&world), before);
+    second.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_amphora_fails_over_or_is_made_anew_by_who_may_not() {
+    let mut world = world(15);
+    set_provider(&mut world, "amphora");
+    let controller = world.start();
+    create_service(&world, "web", "10.96.0.10", &http());
+    set_endpoints(&world, "web", 10..12, &targets());
+    world.until(LONG, balanced("web", 2)).await;
+    let id = |world: &World| world.cloud.load_balancing("loadbalancers").first().map(|it| it["id"].clone());
+    let first = id(&world);
+    world.fail(first.as_ref().unwrap().as_str().unwrap());
+    world.pass(Duration::from_secs(60)).await;
+    world.until(LONG, balanced("web", 2)).await;
+    assert_eq!(id(&world), first, "it failed over");
+
+    world.pass(Duration::from_secs(3600)).await;
+    world.cloud.faults().script(Rule::on(Method::PUT, "*/failover").status(403));
+    world.fail(first.as_ref().unwrap().as_str().unwrap());
+    world
+        .until(LONG, |world| if id(world) != first { balanced("web", 2)(world) } else { Err("the same".to_owned()) })
+        .await;
+    assert_eq!(world.cloud.load_balancing("loadbalancers")[0]["vip_address"], "10.96.0.10");
+    controller.stop().await;
+}
+
+fn set_provider(world: &mut World, provider: &str) {
+    let services = world.config.services.as_mut().unwrap();
+    services.provider = Some(provider.to_owned());
+    if provider == "amphora" {
+        services.algorithm = LbAlgorithm::RoundRobin;
     }
 }
 

@@ -25,6 +25,9 @@ use crate::condition;
 use crate::own::{self, digest};
 use crate::trouble::Trouble;
 
+/// 501: the provider has no such thing.
+const NOT_IMPLEMENTED: u16 = 501;
+
 impl Services {
     /// Does one step for `key`. Repeating it is harmless.
     pub(super) async fn apply(
@@ -85,7 +88,7 @@ impl Services {
     async fn call(&self, key: &Key, desired: &Desired, call: Call) -> Result<(), Trouble> {
         let outcome = match (call, desired) {
             (Call::DeleteBalancer(id), _) => self.delete_balancer(key, &id).await,
-            (Call::FailOver(id), _) => self.cloud.load_balancing().fail_over(&id).await,
+            (Call::FailOver(id), _) => self.fail_over(key, &id).await,
             (Call::CreateBalancer, Desired::Balanced(balancer)) => self.create_balancer(key, balancer).await,
             (call, Desired::Balanced(balancer)) => self.change(key, balancer, call).await,
             (_, Desired::Nothing(_)) => Ok(()),
@@ -141,6 +144,21 @@ impl Services {
             held.balancer = Some(made);
         });
         Ok(())
+    }
+
+    /// Replaces what carries a load balancer; where that is not allowed (it is for administrators), not possible, or was in vain, the load
+    /// balancer is made anew with the same address.
+    async fn fail_over(&self, key: &Key, id: &str) -> Result<(), Error> {
+        if self.repairs.are_many(key) {
+            return self.delete_balancer(key, id).await;
+        }
+        match self.cloud.load_balancing().fail_over(id).await {
+            Err(error) if error.kind() == ErrorKind::Forbidden || error.status() == Some(NOT_IMPLEMENTED) => {
+                tracing::info!(%key, balancer = id, %error, "no failover: the load balancer is made anew");
+                self.delete_balancer(key, id).await
+            }
+            outcome => outcome,
+        }
     }
 
     async fn delete_balancer(&self, key: &Key, id: &str) -> Result<(), Error> {

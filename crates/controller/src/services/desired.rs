@@ -79,6 +79,8 @@ pub(crate) struct Setting {
     pub(crate) mode: MemberMode,
     /// Whether there are floating IPs.
     pub(crate) public: bool,
+    /// Whether `default/kubernetes` is balanced, too.
+    pub(crate) api_server: bool,
     /// How long listeners' sides may be silent, where the Service does not say.
     pub(crate) timeouts: Timeouts,
 }
@@ -89,6 +91,8 @@ impl Setting {
     }
 }
 
+/// The Service of the API server itself.
+const API_SERVER: &str = "default/kubernetes";
 /// Classes of LoadBalancers that are ours.
 const CLASSES: [&str; 2] = ["kuryr", "openstack.org/kuryr"];
 
@@ -111,7 +115,7 @@ pub(crate) fn desired(
     if service.headless {
         return Desired::Nothing("a headless Service has no address");
     }
-    if key == "default/kubernetes" {
+    if key == API_SERVER && !setting.api_server {
         return Desired::Nothing("the API server's own Service is not ours unless it is asked for");
     }
     let foreign = service.class.as_deref().is_some_and(|class| !CLASSES.contains(&class));

@@ -18,8 +18,10 @@ mod facts;
 mod index;
 mod marks;
 mod plan;
+mod provider;
 mod public;
 mod record;
+mod repairs;
 mod upkeep;
 mod watched;
 
@@ -44,7 +46,9 @@ use desired::{Desired, Setting};
 use facts::ServiceType;
 use index::Index;
 use marks::Marks;
-use plan::{Next, Observed, Way};
+use plan::{Next, Observed, Step, Way};
+use provider::Provider;
+use repairs::Repairs;
 pub(crate) use watched::Watched;
 
 #[cfg(test)]
@@ -68,6 +72,8 @@ pub(crate) struct Services {
     events: Events,
     metrics: Arc<Metrics>,
     marks: Marks,
+    repairs: Repairs,
+    provider: Provider,
     /// What this Octavia knows; asked before anything else.
     version: OnceLock<LoadBalancingVersion>,
 }
@@ -89,6 +95,8 @@ impl Services {
             events: Events::new(kube.clone(), config.use_events),
             marks: Marks::new(&config.cluster, &config.resource_tags),
             index: Index::default(),
+            repairs: Repairs::default(),
+            provider: Provider::default(),
             version: OnceLock::new(),
             kube,
             cloud,
@@ -159,6 +167,16 @@ impl Services {
                 Next::Do(step, reason) => {
                     tracing::debug!(%key, ?step, reason, "next step");
                     if let Err(trouble) = self.apply(&key, &observed, &desired, step).await {
+                        return self.failed(&key, &trouble).await;
+                    }
+                }
+                Next::Repair(call, reason) => {
+                    if let Err(left) = self.repairs.begin(&key) {
+                        self.tell(&key, &not_repaired(reason)).await;
+                        return Verdict::Again(left);
+                    }
+                    tracing::info!(%key, ?call, reason, "repairing");
+                    if let Err(trouble) = self.apply(&key, &observed, &desired, Step::Cloud(call)).await {
                         return self.failed(&key, &trouble).await;
                     }
                 }
@@ -256,6 +274,7 @@ impl Services {
 
     /// What holds for all Services.
     async fn setting(&self) -> Result<Setting, Trouble> {
+        self.provider_is_there().await?;
         let mut subnets = Vec::new();
         let of_pods = self.config.placement.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
         let of_nodes = self.settings.node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));
@@ -268,7 +287,16 @@ impl Services {
             subnets,
             mode: settings.member_mode,
             public: settings.external.is_some(),
+            api_server: settings.api_server,
             timeouts: settings.timeouts,
         })
     }
+}
+
+fn not_repaired(reason: &str) -> Trouble {
+    let message = format!(
+        "{reason}, and was repaired in vain; it is tried again, ever later. openstack loadbalancer status show tells which part \
+         failed, Octavia's log why"
+    );
+    Trouble::mistake("NotRepaired", message)
 }

@@ -18,6 +18,7 @@ use super::desired::{Balancer, Desired, Listener, Member};
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
 use super::marks::Marks;
+use super::provider::present;
 use super::record;
 
 /// How load balancers are to be made.
@@ -108,6 +109,8 @@ pub(crate) enum Next {
     Await(String),
     /// This step, with a reason.
     Do(Step, &'static str),
+    /// This call, for something that failed in Octavia: it may fail again.
+    Repair(Call, &'static str),
 }
 
 /// The next step; `spec` is what is to be written down of the Service.
@@ -214,8 +217,8 @@ pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<
     if there.provisioning_status == ProvisioningStatus::Error {
         // OVN cannot fail over: its load balancers are rows, and made anew.
         return Some(match there.provider.as_str() {
-            "ovn" => call(Call::DeleteBalancer(there.id.clone()), "it is in ERROR, and OVN has no failover"),
-            _ => call(Call::FailOver(there.id.clone()), "it is in ERROR"),
+            "ovn" => Next::Repair(Call::DeleteBalancer(there.id.clone()), "the load balancer is in ERROR"),
+            _ => Next::Repair(Call::FailOver(there.id.clone()), "the load balancer is in ERROR"),
         });
     }
     too_much(wanted, observed).or_else(|| missing(wanted, observed, way)).or_else(|| public(wanted, there, floating))
@@ -254,7 +257,7 @@ fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> O
         return Some("the Service has another second address");
     }
     match &way.provider {
-        Some(provider) if *provider != there.provider => Some("another provider is configured"),
+        Some(provider) if present(provider) != present(&there.provider) => Some("another provider is configured"),
         _ => None,
     }
 }
@@ -266,14 +269,14 @@ fn too_much(wanted: &Balancer, observed: &Held) -> Option<Next> {
         let failed = listener.provisioning_status == ProvisioningStatus::Error;
         if !known || failed {
             // Its pool first: without a listener it would belong to nobody.
-            let why = if failed { "it is in ERROR" } else { "the Service has no such port" };
-            return Some(call(
-                match pool_of(observed, listener) {
-                    Some(pool) => Call::DeletePool(pool.id.clone()),
-                    None => Call::DeleteListener(listener.id.clone()),
-                },
-                why,
-            ));
+            let step = match pool_of(observed, listener) {
+                Some(pool) => Call::DeletePool(pool.id.clone()),
+                None => Call::DeleteListener(listener.id.clone()),
+            };
+            return Some(match known {
+                true => Next::Repair(step, "a listener is in ERROR"),
+                false => call(step, "the Service has no such port"),
+            });
         }
     }
     let used: BTreeSet<&str> =
@@ -283,7 +286,7 @@ fn too_much(wanted: &Balancer, observed: &Held) -> Option<Next> {
             return Some(call(Call::DeletePool(pool.id.clone()), "no listener uses it"));
         }
         if pool.provisioning_status == ProvisioningStatus::Error {
-            return Some(call(Call::DeletePool(pool.id.clone()), "it is in ERROR"));
+            return Some(Next::Repair(Call::DeletePool(pool.id.clone()), "a pool is in ERROR"));
         }
     }
     None
@@ -304,8 +307,11 @@ fn missing(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
             return Some(call(Call::UpdatePool(pool.id.clone(), place), "how members are chosen differs"));
         }
         let members = observed.members.get(&pool.id).map(Vec::as_slice).unwrap_or_default();
-        if members_differ(&listener.members, members) {
-            return Some(call(Call::SetMembers(pool.id.clone(), place), "the endpoints differ"));
+        let step = || Call::SetMembers(pool.id.clone(), place);
+        match members_differ(&listener.members, members) {
+            Some(Difference::Others) => return Some(call(step(), "the endpoints differ")),
+            Some(Difference::Failed) => return Some(Next::Repair(step(), "a member is in ERROR")),
+            None => {}
         }
     }
     None
@@ -326,13 +332,22 @@ fn listener_differs(wanted: &Listener, there: &octavia::Listener, way: &Way) -> 
         || way.source_ranges && ranges != wanted_ranges
 }
 
-fn members_differ(wanted: &BTreeMap<(IpAddr, u16), Member>, there: &[octavia::Member]) -> bool {
-    let found: BTreeSet<(IpAddr, u16)> = there
-        .iter()
-        .filter(|member| member.provisioning_status != ProvisioningStatus::Error)
-        .filter_map(|member| Some((member.address?, member.protocol_port)))
-        .collect();
-    found.len() != there.len() || !wanted.keys().eq(found.iter())
+/// How the members of a pool differ from what they should be.
+enum Difference {
+    /// There are others.
+    Others,
+    /// They are the same, and one of them failed.
+    Failed,
+}
+
+fn members_differ(wanted: &BTreeMap<(IpAddr, u16), Member>, there: &[octavia::Member]) -> Option<Difference> {
+    let found: BTreeSet<(IpAddr, u16)> =
+        there.iter().filter_map(|member| Some((member.address?, member.protocol_port))).collect();
+    if found.len() != there.len() || !wanted.keys().eq(found.iter()) {
+        return Some(Difference::Others);
+    }
+    let failed = there.iter().any(|member| member.provisioning_status == ProvisioningStatus::Error);
+    failed.then_some(Difference::Failed)
 }
 
 /// Kubernetes' word for what a pool speaks; `None` for what no Service does.

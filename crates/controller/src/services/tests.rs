@@ -85,7 +85,7 @@ impl Model {
         for _ in 0..1000 {
             match of_cloud(wanted, &self.there, &ovn()) {
                 None => return,
-                Some(Next::Do(Step::Cloud(call), _)) => {
+                Some(Next::Do(Step::Cloud(call), _) | Next::Repair(call, _)) => {
                     self.obey(&call, wanted);
                     self.calls.push(call);
                 }

@@ -100,6 +100,7 @@ impl Conf {
             },
             node_subnets,
             external: self.external()?,
+            api_server: self.flag(&kuryr::api_server_service)?,
             timeouts: (
                 silence(self.whole(&octavia_defaults::timeout_client_data)?),
                 silence(self.whole(&octavia_defaults::timeout_member_data)?),

@@ -1,0 +1,61 @@
+//! Whether Octavia has the provider that is configured: asked before anything is made, and before anything that another provider made
+//! is taken away for it.
+
+use std::time::Duration;
+
+use kuryr_openstack::ErrorKind;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::Services;
+use crate::trouble::Trouble;
+
+/// For so long a missing provider is not asked for again.
+const AGAIN: Duration = Duration::from_secs(30);
+/// What Octavia's own provider was called before, and still answers to.
+const FORMER: (&str, &str) = ("octavia", "amphora");
+
+/// What is known of the configured provider.
+#[derive(Default)]
+pub(super) struct Provider {
+    answered: Mutex<Option<(Instant, Result<(), Trouble>)>>,
+}
+
+/// The present name of a provider.
+pub(super) fn present(name: &str) -> &str {
+    if name == FORMER.0 { FORMER.1 } else { name }
+}
+
+impl Services {
+    /// Refuses a provider that Octavia does not have.
+    pub(super) async fn provider_is_there(&self) -> Result<(), Trouble> {
+        let Some(name) = self.settings.provider.as_deref() else { return Ok(()) };
+        let mut answered = self.provider.answered.lock().await;
+        match &*answered {
+            Some((_, Ok(()))) => return Ok(()),
+            Some((at, refused)) if at.elapsed() < AGAIN => return refused.clone(),
+            _ => {}
+        }
+        let answer = match self.cloud.load_balancing().list_providers().await {
+            Ok(there) => match there.iter().any(|there| present(&there.name) == present(name)) {
+                true => Ok(()),
+                false => {
+                    let names: Vec<String> = there.into_iter().map(|there| there.name).collect();
+                    Err(Trouble::mistake(
+                        "ProviderNotFound",
+                        format!(
+                            "Octavia has no provider {name}, only {}; correct [kubernetes] endpoints_driver_octavia_provider in \
+                             kuryr.conf",
+                            names.join(", ")
+                        ),
+                    ))
+                }
+            },
+            // Not everybody may list them; whoever names one that is not there is refused later.
+            Err(error) if matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::NotFound) => Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        *answered = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
