@@ -9,7 +9,7 @@ wait
 step "nodes ended: kubelets, containers, mounts"
 for p in kube-controller-manager kube-scheduler kube-apiserver etcd; do proc_stop "$p" 3 & done
 wait
-rm -rf --one-file-system "$BED"/{pki,etcd,nodes,kubeconfig,*.kubeconfig,pause.tar,busybox.tar,kuryr}
+rm -rf --one-file-system "$BED"/{pki,etcd,nodes,kubeconfig,*.kubeconfig,pause.tar,busybox.tar,coredns.tar,kuryr}
 # Mount points that up made on the machine, and its markers in them.
 for d in "${NODE_PATHS[@]}"; do rm -f "$d/.kuryr-bed"; done
 if [[ -s $BED/mountpoints ]]; then

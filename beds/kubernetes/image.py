@@ -1,12 +1,19 @@
 #!/usr/bin/python3
-"""An image archive (docker-archive) of one static busybox, for `ctr images import`: image.py NAME OUT COMMAND..."""
+"""An image archive (docker-archive) of one static executable, for `ctr images import`: image.py [--program FILE] NAME OUT COMMAND...
+Without a program it is busybox."""
+import argparse
 import hashlib
 import io
 import json
-import sys
+import os
 import tarfile
 
-name, out, command = sys.argv[1], sys.argv[2], sys.argv[3:]
+parser = argparse.ArgumentParser()
+parser.add_argument("--program", default="/bin/busybox")
+parser.add_argument("name")
+parser.add_argument("out")
+parser.add_argument("command", nargs="+")
+program, name, out, command = vars(parser.parse_args()).values()
 APPLETS = "sh sleep ping nc wget ip cat httpd env nslookup echo hostname seq".split()
 
 
@@ -18,8 +25,8 @@ def add(archive, path, content):
 
 buffer = io.BytesIO()
 with tarfile.open(fileobj=buffer, mode="w") as layer:
-    layer.add("/bin/busybox", "bin/busybox")
-    for applet in APPLETS:
+    layer.add(program, f"bin/{os.path.basename(program)}")
+    for applet in APPLETS if program == "/bin/busybox" else []:
         link = tarfile.TarInfo(f"bin/{applet}")
         link.type, link.linkname = tarfile.SYMTYPE, "busybox"
         layer.addfile(link)

@@ -14,7 +14,7 @@ replace() { # source destination: whole or not at all; succeeds if it changed
 configuration() { # identity destination: succeeds if it changed
   render "$BEDS/kuryr/kuryr.conf" "$2.next"
   sed -i "s|@IDENTITY@|$1|g; s|@PROJECT@|$BED_PROJECT|; s|@POD_SUBNET@|$BED_POD_SUBNET|; s|@SECURITY_GROUP@|$BED_SECURITY_GROUP|
-    s|@SERVICE_SUBNET@|$BED_SERVICE_SUBNET|; s|@EXTERNAL_NETWORK@|$BED_EXTERNAL_NETWORK|" "$2.next"
+    s|@SERVICE_SUBNET@|$BED_SERVICE_SUBNET|; s|@EXTERNAL_NETWORK@|$BED_EXTERNAL_NETWORK|; s|@EXTERNAL_SUBNET@|$BED_EXTERNAL_SUBNET|" "$2.next"
   local changed=1
   ! replace "$2.next" "$2" || changed=0
   rm -f "$2.next"; return $changed

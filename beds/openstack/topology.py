@@ -15,7 +15,7 @@ admin, k8s = Cloud("admin", "adminpw", "admin"), Cloud("k8s", "tenantpw", "k8s")
 
 public = admin.find_or_create("network", "public", **{
     "router:external": True, "provider:network_type": "flat", "provider:physical_network": "physnet1"})
-admin.find_or_create("subnet", "public", network_id=public["id"], cidr="172.24.4.0/24", ip_version=4, enable_dhcp=False,
+public_subnet = admin.find_or_create("subnet", "public", network_id=public["id"], cidr="172.24.4.0/24", ip_version=4, enable_dhcp=False,
                      gateway_ip=API, allocation_pools=[{"start": "172.24.4.10", "end": "172.24.4.199"}])
 pods = k8s.find_or_create("network", "k8s-pods")
 pod_subnet = k8s.find_or_create("subnet", "k8s-pods", network_id=pods["id"], cidr=PODS, ip_version=4, enable_dhcp=False)
@@ -46,6 +46,6 @@ for name, value in {
     "POD_CIDR": PODS, "SERVICE_CIDR": SERVICES, "PROJECT": k8s.project,
     "POD_NETWORK": pods["id"], "POD_SUBNET": pod_subnet["id"],
     "SERVICE_NETWORK": services["id"], "SERVICE_SUBNET": service_subnet["id"],
-    "EXTERNAL_NETWORK": public["id"], "ROUTER": router["id"], "SECURITY_GROUP": group["id"],
+    "EXTERNAL_NETWORK": public["id"], "EXTERNAL_SUBNET": public_subnet["id"], "ROUTER": router["id"], "SECURITY_GROUP": group["id"],
 }.items():
     print(f"export BED_{name}={value}")

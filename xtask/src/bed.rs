@@ -196,6 +196,15 @@ pub(crate) fn helm() -> Result<PathBuf> {
     built_by("helm/build.sh")
 }
 
+/// CoreDNS on every node, as an image; built if it is not there yet.
+///
+/// # Errors
+/// When it cannot be built or imported.
+pub(crate) fn coredns_image() -> Result<()> {
+    let coredns = built_by("coredns/build.sh")?;
+    script_quietly("coredns/up.sh", &[], &[("COREDNS", coredns.as_os_str()), ("KUBE_BIN", kube_bin()?.as_os_str())])
+}
+
 /// The path a script of `beds/` prints when it has built what it is about.
 fn built_by(script: &str) -> Result<PathBuf> {
     let out = Command::new(beds().join(script))

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 mod cnitool;
+mod dns;
 mod faults;
 mod flow;
 mod installed;
@@ -64,6 +65,7 @@ const CHECKS: &[Check] = &[
         services::cluster_ip,
     ),
     on_processes("load-balancer", "a LoadBalancer is reached at its floating IP", services::load_balancer),
+    on_processes("dns", "CoreDNS in pods, Services by name, kubernetes.default is the API server", dns::names),
     on_processes("cnitool", "cnitool add, check, status, gc, del", cnitool::verbs),
     on_image("manifests", "plain manifests on nodes without a network", installed::by_manifests),
     on_image("kustomize", "an overlay of the kustomize base", installed::by_kustomize),

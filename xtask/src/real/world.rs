@@ -256,6 +256,15 @@ impl World {
         succeeded(out, &format!("openstack {}", arguments.join(" ")))
     }
 
+    /// Gives an option of the controller another value, until Kuryr is brought up again.
+    pub(crate) fn set_option(&self, before: &str, after: &str) -> Result<()> {
+        let file = self.state.join("kuryr/controller.conf");
+        let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        ensure!(text.contains(before), "{} has no {before}", file.display());
+        std::fs::write(&file, text.replace(before, after)).with_context(|| file.display().to_string())?;
+        self.kuryr("restart", "controller")
+    }
+
     /// Start, kill or restart one of Kuryr's processes: `controller`, or a node's daemon by the node's name.
     pub(crate) fn kuryr(&self, action: &str, which: &str) -> Result<()> {
         bed::script_quietly("kuryr/process.sh", &[action, which], &[])
