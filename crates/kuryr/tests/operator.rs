@@ -164,6 +164,15 @@ impl World {
         self.condition("cluster", kind).unwrap().1
     }
 
+    /// Events about a resource, as `Type/Reason`, oldest first.
+    fn events(&self, name: &str) -> Vec<String> {
+        let mut events = self.cluster.list("events", "default");
+        events.retain(|event| event["involvedObject"]["kind"] == "Kuryr" && event["involvedObject"]["name"] == name);
+        events.sort_by_key(|event| event["eventTime"].to_string());
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        events.iter().map(|event| format!("{}/{}", text(&event["type"]), text(&event["reason"]))).collect()
+    }
+
     fn get(&self, resource: &str, name: &str) -> Option<Value> {
         self.cluster.get(resource, NAMESPACE, name)
     }
@@ -263,6 +272,8 @@ fn a_resource_becomes_the_objects_of_kuryr_install_the_controller_first() {
     world.roll_out();
     assert_eq!(world.differences(), [""; 0]);
     world.says("Upgradeable", "True/AsExpected");
+    let rollout = ["Normal/WaitingForController", "Normal/WaitingForDaemons", "Normal/RolledOut"];
+    world.until("the rollout is told in Events", || world.events("cluster") == rollout);
     let status = world.kuryr_resource("cluster").unwrap()["status"].clone();
     assert_eq!((&status["version"], &status["rolledOutGeneration"]), (&json!(env!("CARGO_PKG_VERSION")), &json!(1)));
     let managers = world.get(DAEMON_SETS, "kuryr-cni").unwrap()["metadata"]["managedFields"].clone();
@@ -325,6 +336,7 @@ fn a_spec_that_cannot_work_is_told_and_changes_nothing() {
     world.create("cluster", &json!({ "cloud": { "existingSecret": "kuryr-cloud" } }));
     let message = world.says("Degraded", "True/InvalidSpec");
     assert!(message.contains("network.project is not set") && message.contains("openstack project list"), "{message}");
+    world.until("an Event warns", || world.events("cluster") == ["Warning/InvalidSpec"]);
     world.edit(world.spec.clone());
     world.roll_out();
     world.says("Degraded", "False/AsExpected");
@@ -362,6 +374,9 @@ fn a_spec_that_cannot_work_is_told_and_changes_nothing() {
     world.edit(json!({ "cloud": { "existingSecret": "kuryr-cloud" }, "log": { "debug": true } }));
     world.says("Upgradeable", "False/LegacyDaemonSet");
     assert_eq!(versions(), before);
+    world.until("an Event says what is in the way", || {
+        world.events("cluster").last().is_some_and(|event| event == "Warning/LegacyDaemonSet")
+    });
 }
 
 #[test]
@@ -372,6 +387,7 @@ fn a_resource_of_another_name_is_not_obeyed_and_says_so() {
     world.until("it is refused", || {
         world.condition("mine", "Degraded").is_some_and(|(found, _)| found == "True/NotObeyed")
     });
+    world.until("an Event says so, too", || world.events("mine") == ["Warning/NotObeyed"]);
     assert!(world.get(DEPLOYMENTS, "kuryr-controller").is_none());
     assert!(world.cluster.delete(KURYRS, "", "mine").unwrap(), "nothing holds it");
 }

@@ -150,7 +150,10 @@ impl Inner {
     fn put(&mut self, port: Port) -> Arc<Port> {
         self.remove(&port.id);
         let port = Arc::new(port);
-        self.by_owner.entry(port.device_id.clone()).or_default().insert(port.id.clone());
+        // Ports of kuryr-kubernetes' pools have none: they are not each other's.
+        if !port.device_id.is_empty() {
+            self.by_owner.entry(port.device_id.clone()).or_default().insert(port.id.clone());
+        }
         self.by_id.insert(port.id.clone(), Arc::clone(&port));
         port
     }

@@ -77,6 +77,13 @@ impl Pods {
             self.keys_naming(&missing).into_iter().for_each(|key| self.queue.wake(key));
             ports.extend(found);
         }
+        // Or do not yet: it ended between making the port and writing that down. The pod's uid is on it.
+        let owners = self.owners_without_vifs();
+        if !owners.is_empty() {
+            let device_owner = Some(names::DEVICE_OWNER.to_owned());
+            let query = PortQuery { device_id: Some(owners), device_owner, ..PortQuery::default() };
+            ports.extend(self.cloud.network().list_ports(&query).await?);
+        }
         let changed = self.index.end_pass(ports);
         self.keys_of(&changed).into_iter().for_each(|key| self.queue.wake(key));
         Ok(())
@@ -87,6 +94,14 @@ impl Pods {
         let statuses = ports.iter().filter_map(|(_, port)| port.status.as_ref());
         let entries = statuses.flat_map(|status| status.vifs.values());
         entries.filter_map(|entry| entry.vif.as_ref().ok()).map(|vif| vif.id.clone()).collect()
+    }
+
+    /// Uids of pods whose KuryrPorts name no port.
+    fn owners_without_vifs(&self) -> Vec<String> {
+        let ports = self.kuryr_ports.all();
+        let waiting = ports.iter().filter(|(_, port)| port.status.as_ref().is_none_or(|status| status.vifs.is_empty()));
+        // To ask for none would be to ask for every port of a pool.
+        waiting.map(|(_, port)| port.spec.pod_uid.clone()).filter(|uid| !uid.is_empty()).collect()
     }
 
     fn keys_naming(&self, ids: &BTreeSet<String>) -> Vec<Key> {

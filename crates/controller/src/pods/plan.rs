@@ -10,7 +10,7 @@ use kuryr_api::names;
 use kuryr_openstack::network::{Port, PortStatus};
 
 use super::desired::Desired;
-use super::observed::Observed;
+use super::observed::{Observed, Phase};
 use crate::condition;
 
 /// What to do next, and why.
@@ -105,7 +105,7 @@ fn connect(observed: &Observed) -> Next {
             Err(next) => next,
         };
     };
-    if kuryr_port.metadata.deletion_timestamp.is_some() {
+    if kuryr_port.metadata.deletion_timestamp.is_some() && can_be_made_again(kuryr_port, observed) {
         return if has_finalizer(kuryr_port) {
             Next::Do(
                 Step::LetGoOfKuryrPort { released: false },
@@ -157,6 +157,17 @@ fn usable_port(observed: &Observed) -> Result<Arc<Port>, Next> {
     }
     let first = observed.ports.first().cloned();
     first.ok_or(Next::Do(Step::CreatePort, "the pod is scheduled and has no port"))
+}
+
+/// Whether a KuryrPort that is deleted while its pod lives may go: another one would be made around the same port. Not so with one of
+/// kuryr-kubernetes that has several interfaces, or a port of its pools, which nothing else names: while containers use these, it stays
+/// until the pod goes.
+fn can_be_made_again(kuryr_port: &KuryrPort, observed: &Observed) -> bool {
+    let mut recorded = observed.recorded_ports();
+    let (first, second) = (recorded.next(), recorded.next());
+    let is_of_a_pool = |port: &Arc<Port>| Some(port.id.as_str()) == first && port.device_id != kuryr_port.spec.pod_uid;
+    let in_use = observed.pod.as_ref().is_some_and(|pod| pod.phase == Phase::Running);
+    !in_use || second.is_none() && !observed.ports.iter().any(is_of_a_pool)
 }
 
 /// Whether Kubernetes deletes the KuryrPort when its pod is gone.

@@ -238,6 +238,29 @@ fn a_kuryrport_deleted_by_hand_is_made_again_around_the_same_port() {
 }
 
 #[test]
+fn a_kuryrport_that_could_not_be_made_again_goes_with_its_pod() {
+    let deleted_with_vif = |port: &mut KuryrPort| {
+        with_vif("p1", true)(port);
+        deleted(port);
+    };
+    let running = || world().pod(|pod| pod.phase = Phase::Running);
+    let known = running().kuryr_port(deleted_with_vif).port("p1", PortStatus::Active);
+    known.does(Step::LetGoOfKuryrPort { released: false });
+    let mut of_a_pool = known.clone();
+    of_a_pool.0.ports = vec![Arc::new(Port { device_id: String::new(), ..(*known.0.ports[0]).clone() })];
+    of_a_pool.settles();
+    let mut two = known;
+    let mut kuryr_port = (**two.0.kuryr_port.as_ref().unwrap()).clone();
+    let second = InterfaceEntry::new(false, vif("p2", true));
+    kuryr_port.status.as_mut().unwrap().vifs.insert("eth1".into(), second);
+    two.0.kuryr_port = Some(Arc::new(kuryr_port));
+    two.settles();
+    two.clone().pod(|_| {}).does(Step::LetGoOfKuryrPort { released: false });
+    two.0.pod = None;
+    two.does(Step::DeletePort("p1".into()));
+}
+
+#[test]
 fn what_cannot_be_helped_is_reported() {
     assert_eq!(alive().kuryr_port(with_vif("p1", true)).gone("p1").next(), Next::Report(Report::PortMissing));
     let damaged = |port: &mut KuryrPort| {

@@ -9,6 +9,7 @@
 
 mod change;
 mod definition;
+mod events;
 mod judge;
 pub(crate) mod manifest;
 mod obstacle;
@@ -42,6 +43,7 @@ use crate::logs::Logs;
 use crate::process::{self, Exit};
 use crate::reach::{self, all};
 use crate::status::seen::{CONTROLLER, DAEMON_SET};
+use events::Events;
 use judge::{Seen, Stand, VERSION};
 use obstacle::Obstacle;
 use resource::{FINALIZER, Kuryr, NAME, Status};
@@ -111,7 +113,8 @@ pub(crate) fn run(args: &OperatorArgs) -> Exit {
         let address = config.cluster_url.clone();
         let kube = Client::try_from(config).with_context(|| format!("no client for {address} can be made"))?;
         tracing::info!(namespace = %args.namespace, version = VERSION, "kuryr-operator starts");
-        Operator { kube, namespace: args.namespace.clone(), image: std::env::var(manifest::IMAGE).ok() }
+        let events = Events::new(kube.clone());
+        Operator { kube, namespace: args.namespace.clone(), image: std::env::var(manifest::IMAGE).ok(), events }
             .run(&shutdown)
             .await;
         tracing::info!("kuryr-operator has ended");
@@ -138,6 +141,7 @@ struct Operator {
     namespace: String,
     /// Its own image: Kuryr's, unless the spec says another.
     image: Option<String>,
+    events: Events,
 }
 
 impl Operator {
@@ -274,7 +278,7 @@ impl Operator {
         patched.with_context(|| format!("the finalizers of Kuryr {} cannot be changed", kuryr.name_any()))
     }
 
-    /// Writes the status, if it is another one. Answers the resource with it; nothing if somebody wrote meanwhile, which the next pass
+    /// Writes the status, if it is another one, and Events of what is new in it. Answers the resource with it; nothing if somebody wrote meanwhile, which the next pass
     /// sees.
     async fn tell(&self, kuryr: &Kuryr, status: &Status) -> Result<Option<Kuryr>> {
         if kuryr.status.as_ref() == Some(status) {
@@ -285,7 +289,10 @@ impl Operator {
         match api.patch_status(&kuryr.name_any(), &PatchParams::default(), &Patch::Merge(&change)).await {
             Err(kube::Error::Api(refused)) if refused.code == 409 => Ok(None),
             told => {
-                told.map(Some).with_context(|| format!("the status of Kuryr {} cannot be written", kuryr.name_any()))
+                let told =
+                    told.with_context(|| format!("the status of Kuryr {} cannot be written", kuryr.name_any()))?;
+                self.events.tell(kuryr, status).await;
+                Ok(Some(told))
             }
         }
     }
