@@ -110,17 +110,25 @@ pub(super) fn load_balancer(world: &World) -> Result<String> {
     let told = begun.elapsed().as_secs_f64();
     world.ready_pods(CHECK, 2, SOON)?;
     // From the provider network, where no pod is.
-    let page = eventually("the Service answers at its floating IP", SOON, || {
+    let answers = || {
         let out =
             Command::new("curl").args(["--noproxy", "*", "-sS", "-m", "3", &format!("http://{address}/")]).output()?;
         Ok(Some(succeeded(out, "curl")?).filter(|page| page.trim().starts_with(CHECK)))
+    };
+    let page = eventually("the Service answers at its floating IP", SOON, answers)?;
+    let before = one(world)?;
+    world.delete_load_balancer(text(&before["id"]))?;
+    eventually("another load balancer at the same addresses", SOON + SOON, || {
+        let now = world.load_balancers()?;
+        let another = |it: &Value| it["id"] != before["id"] && it["vip_address"] == before["vip_address"];
+        if now.iter().any(another) { answers() } else { Ok(None) }
     })?;
     world.delete(CHECK)?;
     eventually("floating IP and load balancer are gone", SOON, || {
         let listed = world.openstack(&["floating", "ip", "list", "-f", "value", "-c", "Floating IP Address"])?;
         Ok((!listed.contains(&address) && world.load_balancers()?.is_empty()).then_some(()))
     })?;
-    Ok(format!("{address} after {told:.1} s, answered by {}", page.trim()))
+    Ok(format!("{address} after {told:.1} s, answered by {}; lost and made again", page.trim()))
 }
 
 fn one(world: &World) -> Result<Value> {
