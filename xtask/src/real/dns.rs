@@ -84,8 +84,8 @@ fn by_hand(world: &World, address: &str) -> Result<()> {
 
 /// The address in what nslookup says: the last one, after that of the server.
 fn resolved(said: &str) -> Option<String> {
-    let addresses = said.lines().filter_map(|line| line.strip_prefix("Address:")).map(str::trim);
-    addresses.filter(|address| !address.contains(':')).next_back().map(str::to_owned)
+    let mut addresses = said.lines().filter_map(|line| line.strip_prefix("Address:")).map(str::trim);
+    addresses.rfind(|address| !address.contains(':')).map(str::to_owned)
 }
 
 /// The API server says so itself to whoever speaks HTTP to it.
