@@ -6,7 +6,7 @@
 //! a route's (L. Brakmo, L. Peterson, "TCP Vegas: End to End Congestion Avoidance", 1995): the quickest answer is what the work
 //! takes, everything beyond it is waiting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,8 +56,10 @@ pub(crate) struct Pace {
 struct Measured {
     /// How many turns there are.
     allowed: usize,
-    /// The quickest answer.
-    quickest: Option<Duration>,
+    /// Whether some of ours wait in the service.
+    some_wait: bool,
+    /// The quickest answer to a change of so many things.
+    quickest: BTreeMap<usize, Duration>,
     /// When the last turn ended.
     last: Instant,
 }
@@ -65,7 +67,7 @@ struct Measured {
 impl Pace {
     fn new(most: usize) -> Pace {
         let allowed = AT_FIRST.min(most);
-        let measured = Measured { allowed, quickest: None, last: Instant::now() };
+        let measured = Measured { allowed, some_wait: false, quickest: BTreeMap::new(), last: Instant::now() };
         Pace { most, turns: Arc::new(Semaphore::new(allowed)), measured: Arc::new(Mutex::new(measured)) }
     }
 
@@ -75,16 +77,27 @@ impl Pace {
         let permit = self.turns.clone().acquire_owned().await.ok();
         let mut measured = self.measured();
         if measured.last.elapsed() > FORGOTTEN_AFTER {
-            measured.quickest = None;
+            measured.quickest.clear();
             measured.allowed -= self.turns.forget_permits(measured.allowed.saturating_sub(AT_FIRST));
         }
         measured.last = Instant::now();
         drop(measured);
-        Turn { pace: self.clone(), permit, size: 1 }
+        Turn { pace: self.clone(), permit, size: 1, more_wait: false }
     }
 
     fn measured(&self) -> MutexGuard<'_, Measured> {
         self.measured.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Measured {
+    /// Takes in how long a change of so many things took; how long the work alone takes: as long as the quickest of them did, and never
+    /// longer than as many changes of one thing.
+    fn work(&mut self, size: usize, took: Duration) -> Duration {
+        let known = self.quickest.entry(size).or_insert(took);
+        *known = took.min(*known);
+        let quickest = *known;
+        self.quickest.get(&1).map_or(quickest, |one| quickest.min(one.mul_f64(size as f64)))
     }
 }
 
@@ -94,9 +107,16 @@ pub(crate) struct Turn {
     permit: Option<OwnedSemaphorePermit>,
     /// How many turns it is.
     size: usize,
+    /// Whether others wait for a turn behind this one that do not queue here.
+    more_wait: bool,
 }
 
 impl Turn {
+    /// Whether changes wait in the service, so that nothing is lost by waiting for each other here.
+    pub(crate) fn some_wait(&self) -> bool {
+        self.pace.measured().some_wait
+    }
+
     /// Waits until it is as many turns as asked for, or half of all there are: the service gets other work, too.
     pub(crate) async fn grow(&mut self, size: usize) -> usize {
         // Turns are taken away (see `done`) only while there are many more than half of these.
@@ -111,23 +131,27 @@ impl Turn {
         self.size
     }
 
+    /// Others wait for a turn, and do not queue here.
+    pub(crate) fn more_wait(&mut self) {
+        self.more_wait = true;
+    }
+
     /// The service has done the work, which took so long, its queue included.
     pub(crate) fn done(mut self, took: Duration) {
         let pace = self.pace.clone();
         let mut measured = pace.measured();
         measured.last = Instant::now();
-        let share = took.div_f64(self.size as f64);
-        let quickest = measured.quickest.map_or(share, |known| known.min(share));
-        measured.quickest = Some(quickest);
+        let work = measured.work(self.size, took);
         // Turns that nobody wants prove nothing.
-        if took.is_zero() || pace.turns.available_permits() > 0 {
+        if took.is_zero() || pace.turns.available_permits() > 0 && !self.more_wait {
             return;
         }
-        let work = quickest.as_secs_f64() * self.size as f64;
-        let wait = measured.allowed as f64 * (1.0 - work / took.as_secs_f64());
-        if wait < FEW_WAIT && measured.allowed < pace.most {
-            measured.allowed += 1;
-            pace.turns.add_permits(1);
+        let wait = measured.allowed as f64 * (1.0 - work.as_secs_f64() / took.as_secs_f64());
+        measured.some_wait = wait >= FEW_WAIT;
+        if !measured.some_wait && measured.allowed < pace.most {
+            let more = self.size.min(pace.most - measured.allowed);
+            measured.allowed += more;
+            pace.turns.add_permits(more);
         } else if wait > MANY_WAIT
             && measured.allowed > AT_FIRST
             && let Some(permit) = self.permit.as_mut().and_then(|permit| permit.split(1))
@@ -210,10 +234,13 @@ mod tests {
         assert_eq!(turn.grow(5).await, 3);
         let mut other = pace.turn().await;
         assert_eq!(other.grow(5).await, 3);
-        turn.done(WORK * 3);
-        assert_eq!(pace.measured().quickest, Some(WORK));
-        // Nothing waited in the service: one more.
-        assert_eq!(pace.turns.available_permits(), 4);
+        pace.measured().quickest.insert(1, WORK);
+        turn.done(WORK * 6);
+        // Half of them waited in the service, which are few: as many more.
+        assert_eq!(pace.turns.available_permits(), 6);
+        other.done(WORK * 12);
+        // Most of nine waited.
+        assert_eq!((pace.turns.available_permits(), pace.measured().allowed), (9, 9));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Network, NewPort, Port};
+use super::{Network, NewFixedIp, NewPort, Port};
 use crate::pace::Turn;
 use crate::{Error, ErrorKind};
 
@@ -32,7 +32,8 @@ const AFTER_REFUSAL: Duration = Duration::from_secs(3600);
 pub(super) struct Together {
     waiting: Mutex<Waiting>,
     /// Whoever has it is the next to send, for himself and for others.
-    lead: tokio::sync::Mutex<Room>,
+    lead: tokio::sync::Mutex<()>,
+    room: Mutex<Room>,
 }
 
 #[derive(Default)]
@@ -66,6 +67,10 @@ struct Room {
 impl Together {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn room(&self) -> MutexGuard<'_, Room> {
+        self.room.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ask(&self, port: NewPort, answer: oneshot::Sender<Answer>) -> u64 {
@@ -133,18 +138,21 @@ impl Network {
 
     /// Waits until this port is the next to be asked for, unless another's request takes it along, and asks for it and others.
     async fn lead(&self, number: u64, port: &NewPort) {
-        let mut room = self.together.lead.lock().await;
+        let lead = self.together.lead.lock().await;
         // Whoever led before may have taken it along.
         if self.together.alike(number) == 0 {
             return;
         }
         let mut turn = self.rest.pace_of_creations::<Port>().turn().await;
         let alike = self.together.alike(number);
-        let most =
-            if alike > 1 && self.has_plenty(&mut room, port).await { turn.grow(alike.min(MOST)).await } else { 1 };
+        let may_share = alike > 1 && turn.some_wait() && self.has_plenty(port).await;
+        let most = if may_share { turn.grow(alike.min(MOST)).await } else { 1 };
         let asked = self.together.take(number, most);
-        room.taken(port, asked.len());
-        drop(room);
+        self.together.room().taken(port, asked.len());
+        if alike > asked.len() {
+            turn.more_wait();
+        }
+        drop(lead);
         self.ask_together(turn, asked).await;
     }
 
@@ -168,7 +176,7 @@ impl Network {
             }
             Err(error) if refused(&error) => {
                 tracing::debug!(%error, ports = asked.len(), "refused together; asked for one by one, for an hour");
-                self.together.lead.lock().await.refused(&ports[0]);
+                self.together.room().refused(&ports[0]);
                 tell(asked, || Answer::AskAlone);
             }
             Err(error) => tell(asked, || Answer::Outcome(Box::new(Err(error.clone())))),
@@ -176,26 +184,37 @@ impl Network {
     }
 
     /// Whether every subnet of the port has plenty of addresses.
-    async fn has_plenty(&self, room: &mut Room, port: &NewPort) -> bool {
-        let now = Instant::now();
-        if room.known.get(&port.network_id).is_none_or(|(until, _)| *until <= now) {
-            let known = match self.addresses(&port.network_id).await {
-                Ok(subnets) => {
-                    (now + FRESH, subnets.into_iter().map(|subnet| (subnet.subnet_id.clone(), subnet.free())).collect())
-                }
-                Err(error) => {
-                    tracing::debug!(%error, "free addresses are not told: ports are asked for one by one");
-                    (now + UNTOLD, HashMap::new())
-                }
-            };
+    async fn has_plenty(&self, port: &NewPort) -> bool {
+        if let Some(known) = self.together.room().has_plenty(port) {
+            return known;
+        }
+        let known = match self.addresses(&port.network_id).await {
+            Ok(subnets) => {
+                let free = subnets.into_iter().map(|subnet| (subnet.subnet_id.clone(), subnet.free())).collect();
+                (Instant::now() + FRESH, free)
+            }
+            Err(error) => {
+                tracing::debug!(%error, "free addresses are not told: ports are asked for one by one");
+                (Instant::now() + UNTOLD, HashMap::new())
+            }
+        };
+        let mut room = self.together.room();
+        // What was refused meanwhile counts for longer.
+        if room.has_plenty(port).is_none() {
             room.known.insert(port.network_id.clone(), known);
         }
-        let Some((_, free)) = room.known.get(&port.network_id) else { return false };
-        port.fixed_ips.iter().all(|fixed| free.get(&fixed.subnet_id).is_some_and(|free| *free >= PLENTY))
+        room.has_plenty(port).unwrap_or_default()
     }
 }
 
 impl Room {
+    /// Whether every subnet of the port has plenty of addresses; `None` if that has to be asked.
+    fn has_plenty(&self, port: &NewPort) -> Option<bool> {
+        let (until, free) = self.known.get(&port.network_id)?;
+        let plenty = |fixed: &NewFixedIp| free.get(&fixed.subnet_id).is_some_and(|free| *free >= PLENTY);
+        (*until > Instant::now()).then(|| port.fixed_ips.iter().all(plenty))
+    }
+
     /// So many ports like this one are asked for.
     fn taken(&mut self, port: &NewPort, count: usize) {
         if let Some((_, free)) = self.known.get_mut(&port.network_id) {
