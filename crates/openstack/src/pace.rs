@@ -22,6 +22,8 @@ const AT_FIRST: usize = 2;
 const FEW_WAIT: f64 = 4.0;
 /// More of ours than this wait in the service: one less.
 const MANY_WAIT: f64 = 8.0;
+/// So much of ours waits in a service that is too busy for all of it, and not only slow at times.
+const MUCH_WAITS: f64 = 0.4;
 /// After so long without a change of the kind the service may have become another: it is measured afresh.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -56,8 +58,8 @@ pub(crate) struct Pace {
 struct Measured {
     /// How many turns there are.
     allowed: usize,
-    /// Whether some of ours wait in the service.
-    some_wait: bool,
+    /// Whether much of ours waits in the service.
+    much_waits: bool,
     /// The quickest answer to a change of so many things.
     quickest: BTreeMap<usize, Duration>,
     /// When the last turn ended.
@@ -67,7 +69,7 @@ struct Measured {
 impl Pace {
     fn new(most: usize) -> Pace {
         let allowed = AT_FIRST.min(most);
-        let measured = Measured { allowed, some_wait: false, quickest: BTreeMap::new(), last: Instant::now() };
+        let measured = Measured { allowed, much_waits: false, quickest: BTreeMap::new(), last: Instant::now() };
         Pace { most, turns: Arc::new(Semaphore::new(allowed)), measured: Arc::new(Mutex::new(measured)) }
     }
 
@@ -112,9 +114,9 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Whether changes wait in the service, so that nothing is lost by waiting for each other here.
-    pub(crate) fn some_wait(&self) -> bool {
-        self.pace.measured().some_wait
+    /// Whether many changes wait in the service, so that nothing is lost by waiting for each other here.
+    pub(crate) fn much_waits(&self) -> bool {
+        self.pace.measured().much_waits
     }
 
     /// Waits until it is as many turns as asked for, or half of all there are: the service gets other work, too.
@@ -147,8 +149,8 @@ impl Turn {
             return;
         }
         let wait = measured.allowed as f64 * (1.0 - work.as_secs_f64() / took.as_secs_f64());
-        measured.some_wait = wait >= FEW_WAIT;
-        if !measured.some_wait && measured.allowed < pace.most {
+        measured.much_waits = wait >= measured.allowed as f64 * MUCH_WAITS;
+        if wait < FEW_WAIT && measured.allowed < pace.most {
             let more = self.size.min(pace.most - measured.allowed);
             measured.allowed += more;
             pace.turns.add_permits(more);

@@ -145,7 +145,7 @@ impl Network {
         }
         let mut turn = self.rest.pace_of_creations::<Port>().turn().await;
         let alike = self.together.alike(number);
-        let may_share = alike > 1 && turn.some_wait() && self.has_plenty(port).await;
+        let may_share = alike > 1 && turn.much_waits() && self.has_plenty(port).await;
         let most = if may_share { turn.grow(alike.min(MOST)).await } else { 1 };
         let asked = self.together.take(number, most);
         self.together.room().taken(port, asked.len());
