@@ -223,6 +223,16 @@ async fn a_provider_that_is_not_there_costs_nobody_a_load_balancer() {
         .await;
     world.pass(Duration::from_secs(300)).await;
     assert_eq!(changes(&world), before);
+    // What is there goes on, and may go.
+    set_endpoints(&world, "web", 10..13, &targets());
+    world
+        .until(LONG, |world| match world.cloud.load_balancing("pools")[0]["members"].as_array().map(Vec::len) {
+            Some(3) => Ok(()),
+            count => Err(format!("{count:?} members")),
+        })
+        .await;
+    remove_service(&world, "web");
+    world.until(LONG, nothing_left).await;
     second.stop().await;
 }
 
@@ -238,6 +248,14 @@ async fn an_amphora_fails_over_or_is_made_anew_by_who_may_not() {
     let first = id(&world);
     world.fail(first.as_ref().unwrap().as_str().unwrap());
     world.pass(Duration::from_secs(60)).await;
+    world.until(LONG, balanced("web", 2)).await;
+    assert_eq!(id(&world), first, "it failed over");
+
+    // Not answered is not done: it is asked for again.
+    world.pass(Duration::from_secs(3600)).await;
+    world.cloud.faults().script(Rule::on(Method::PUT, "*/failover").status(503).times(3));
+    world.fail(first.as_ref().unwrap().as_str().unwrap());
+    world.pass(Duration::from_secs(120)).await;
     world.until(LONG, balanced("web", 2)).await;
     assert_eq!(id(&world), first, "it failed over");
 

@@ -49,22 +49,26 @@ impl Outcome {
 }
 
 /// Words of Keystone's and Neutron's paths. Whatever is none of them names an object, or is a service we do not call.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 30] = [
     "add_router_interface",
     "add_subports",
     "address-groups",
     "auth",
     "details.json",
     "extensions",
+    "failover",
     "floatingips",
     "get_subports",
     "lbaas",
     "listeners",
     "loadbalancers",
+    "members",
+    "network-ip-availabilities",
     "networks",
     "pools",
     "ports",
     "projects",
+    "providers",
     "quotas",
     "remove_router_interface",
     "remove_subports",

@@ -133,6 +133,15 @@ impl Turn {
         self.size
     }
 
+    /// Gives back what goes beyond `size`.
+    pub(crate) fn shrink(&mut self, size: usize) {
+        let spare = self.size.saturating_sub(size.max(1));
+        if let Some(permit) = &mut self.permit {
+            drop(permit.split(spare));
+            self.size -= spare;
+        }
+    }
+
     /// Others wait for a turn, and do not queue here.
     pub(crate) fn more_wait(&mut self) {
         self.more_wait = true;
@@ -146,6 +155,7 @@ impl Turn {
         let work = measured.work(self.size, took);
         // Turns that nobody wants prove nothing.
         if took.is_zero() || pace.turns.available_permits() > 0 && !self.more_wait {
+            measured.much_waits = false;
             return;
         }
         let wait = measured.allowed as f64 * (1.0 - work.as_secs_f64() / took.as_secs_f64());

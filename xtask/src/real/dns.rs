@@ -24,8 +24,9 @@ pub(super) fn names(world: &World) -> Result<String> {
     let removed =
         world.kubectl_reading(&["delete", "-f", "-", "--ignore-not-found", "--wait", "--timeout=60s"], COREDNS);
     let ours = || Ok(world.load_balancers()?.is_empty().then_some(()));
+    let option = world.set_option(ON, OFF);
     world.delete(CHECK)?;
-    world.set_option(ON, OFF)?;
+    option?;
     let told = outcome?;
     removed?;
     eventually("no load balancer is left", SOON, ours)?;

@@ -166,7 +166,11 @@ fn can_be_made_again(kuryr_port: &KuryrPort, observed: &Observed) -> bool {
     let mut recorded = observed.recorded_ports();
     let (first, second) = (recorded.next(), recorded.next());
     let is_of_a_pool = |port: &Arc<Port>| Some(port.id.as_str()) == first && port.device_id != kuryr_port.spec.pod_uid;
-    let in_use = observed.pod.as_ref().is_some_and(|pod| pod.phase == Phase::Running);
+    // Init containers run in a pod that is Pending.
+    let vifs = kuryr_port.status.iter().flat_map(|status| status.vifs.values());
+    let plugged = vifs.filter_map(|entry| entry.vif.as_ref().ok()).any(|vif| vif.active);
+    let in_use = |phase| phase == Phase::Running || phase == Phase::Pending && plugged;
+    let in_use = observed.pod.as_ref().is_some_and(|pod| in_use(pod.phase));
     !in_use || second.is_none() && !observed.ports.iter().any(is_of_a_pool)
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use kuryr_openstack::ErrorKind;
 use kuryr_openstack::network::Taggable;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Pods;
@@ -19,18 +20,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What Neutron did not take is tried again after so long.
 const AGAIN: Duration = Duration::from_secs(5);
 
+/// A port that lacks its tags.
+#[derive(Debug)]
+struct Untagged {
+    id: String,
+    /// It waits no longer than until then.
+    until: Instant,
+}
+
 /// Ports that lack their tags.
 #[derive(Default)]
 pub struct Tagging {
     /// In turn: one that Neutron does not take is not in the way of others.
-    untagged: Mutex<VecDeque<String>>,
+    untagged: Mutex<VecDeque<Untagged>>,
     /// Ports that are being made.
     making: AtomicUsize,
     changed: Notify,
 }
 
 impl Tagging {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<String>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Untagged>> {
         self.untagged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -43,8 +52,8 @@ impl Tagging {
     /// This port lacks its tags.
     pub fn add(&self, id: &str) {
         let mut untagged = self.lock();
-        if !untagged.iter().any(|known| known == id) {
-            untagged.push_back(id.to_owned());
+        if !untagged.iter().any(|known| known.id == id) {
+            untagged.push_back(Untagged { id: id.to_owned(), until: Instant::now() + PATIENCE });
         }
         drop(untagged);
         self.changed.notify_one();
@@ -53,19 +62,18 @@ impl Tagging {
     /// Waits for a port to tag, and for its turn.
     async fn next(&self) -> String {
         loop {
-            let nothing = self.lock().is_empty();
-            if nothing {
+            let Some(until) = self.lock().front().map(|first| first.until) else {
                 self.changed.notified().await;
                 continue;
-            }
+            };
             let nobody_waits = async {
                 while self.making.load(Ordering::Relaxed) > 0 {
                     self.changed.notified().await;
                 }
             };
-            let _ = tokio::time::timeout(PATIENCE, nobody_waits).await;
+            let _ = tokio::time::timeout_at(until, nobody_waits).await;
             let next = self.lock().pop_front();
-            if let Some(id) = next {
+            if let Some(Untagged { id, .. }) = next {
                 return id;
             }
         }
@@ -106,14 +114,16 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_tag_waits_while_ports_are_made_but_not_for_ever() {
         let tagging = Tagging::default();
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         let making = tagging.making();
         tagging.add("1");
         tagging.add("2");
         assert_eq!(tagging.next().await, "1");
-        assert_eq!(begun.elapsed(), PATIENCE);
-        drop(making);
         assert_eq!(tagging.next().await, "2");
+        assert_eq!(begun.elapsed(), PATIENCE);
+        tagging.add("3");
+        drop(making);
+        assert_eq!(tagging.next().await, "3");
         assert_eq!(begun.elapsed(), PATIENCE);
     }
 }

@@ -18,7 +18,7 @@ use serde_json::json;
 use super::desired::{Balancer, Desired, Listener};
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
-use super::plan::{Call, Observed, Place, Step};
+use super::plan::{BALANCER_FAILED, Call, Observed, Place, Step};
 use super::{Services, record};
 use crate::cache::{Key, version_of};
 use crate::condition;
@@ -149,7 +149,7 @@ impl Services {
     /// Replaces what carries a load balancer; where that is not allowed (it is for administrators), not possible, or was in vain, the load
     /// balancer is made anew with the same address.
     async fn fail_over(&self, key: &Key, id: &str) -> Result<(), Error> {
-        if self.repairs.are_many(key) {
+        if self.repairs.was_repaired(key, BALANCER_FAILED) {
             return self.delete_balancer(key, id).await;
         }
         match self.cloud.load_balancing().fail_over(id).await {

@@ -47,7 +47,7 @@ use facts::ServiceType;
 use index::Index;
 use marks::Marks;
 use plan::{Next, Observed, Step, Way};
-use provider::Provider;
+use provider::{Provider, present};
 use repairs::Repairs;
 pub(crate) use watched::Watched;
 
@@ -144,7 +144,9 @@ impl Services {
             Ok(setting) => setting,
             Err(trouble) => return self.failed(&key, &trouble).await,
         };
-        let way = self.way();
+        let mut way = self.way();
+        // When to look again, where the owner was told of something that waits while everything else goes on.
+        let mut waits: Option<Duration> = None;
         for _ in 0..STEPS_PER_LOOK {
             let observed = self.observe(&key);
             let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
@@ -152,9 +154,25 @@ impl Services {
                 Some(record) if plan::leaves_us(record) => Desired::Nothing("Kuryr is being taken out"),
                 _ => desired::desired(&key.to_string(), service, &slices, &setting),
             };
+            if let (Desired::Balanced(_), Some(provider)) = (&desired, &way.provider)
+                && observed.held.balancer.as_ref().is_none_or(|there| present(&there.provider) != present(provider))
+                && let Err(trouble) = self.provider_is_there().await
+            {
+                if observed.held.balancer.is_none() || observed.record.is_none() {
+                    return self.failed(&key, &trouble).await;
+                }
+                // What another provider made goes on.
+                self.tell(&key, &trouble).await;
+                way.provider = None;
+                waits = Some(provider::AGAIN);
+                continue;
+            }
             let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
             let spec = service.map(|service| record::spec(service, &self.settings, self.project(), &before));
             match plan::next(&desired, &spec.unwrap_or(before), &observed, &way) {
+                Next::Settled(_) | Next::Do(Step::RecordStatus, _) if let Some(again) = waits => {
+                    return Verdict::Again(again);
+                }
                 Next::Settled(reason) => {
                     tracing::trace!(%key, reason, "settled");
                     self.remark(&key, &observed, &desired).await;
@@ -171,14 +189,17 @@ impl Services {
                     }
                 }
                 Next::Repair(call, reason) => {
-                    if let Err(left) = self.repairs.begin(&key) {
+                    if let Some(left) = self.repairs.left(&key, reason) {
                         self.tell(&key, &not_repaired(reason)).await;
-                        return Verdict::Again(left);
+                        way.repairs = false;
+                        waits = Some(left);
+                        continue;
                     }
                     tracing::info!(%key, ?call, reason, "repairing");
                     if let Err(trouble) = self.apply(&key, &observed, &desired, Step::Cloud(call)).await {
                         return self.failed(&key, &trouble).await;
                     }
+                    self.repairs.begun(&key, reason);
                 }
             }
         }
@@ -188,7 +209,10 @@ impl Services {
 
     /// Says what of a Service could not be read or was left out, once.
     async fn remark(&self, key: &Key, observed: &Observed, desired: &Desired) {
-        let Some(service) = observed.service.as_deref() else { return self.events.forget(key) };
+        let Some(service) = observed.service.as_deref() else {
+            self.repairs.forget(key);
+            return self.events.forget(key);
+        };
         let Desired::Balanced(balancer) = desired else { return self.events.forget(key) };
         let trouble = if !balancer.refused.is_empty() {
             let refused: Vec<String> = balancer.refused.iter().take(5).map(ToString::to_string).collect();
@@ -264,6 +288,7 @@ impl Services {
             marks: self.marks.clone(),
             algorithm: self.settings.algorithm,
             source_ranges: self.has_ranges(),
+            repairs: true,
         }
     }
 
@@ -274,7 +299,6 @@ impl Services {
 
     /// What holds for all Services.
     async fn setting(&self) -> Result<Setting, Trouble> {
-        self.provider_is_there().await?;
         let mut subnets = Vec::new();
         let of_pods = self.config.placement.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
         let of_nodes = self.settings.node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));

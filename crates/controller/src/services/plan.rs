@@ -32,7 +32,12 @@ pub(crate) struct Way {
     pub(crate) algorithm: LbAlgorithm,
     /// Whether listeners know whom they let in.
     pub(crate) source_ranges: bool,
+    /// Whether what failed is to be repaired now; else everything else is done.
+    pub(crate) repairs: bool,
 }
+
+/// What is repaired by a failover, or by another load balancer.
+pub(crate) const BALANCER_FAILED: &str = "the load balancer is in ERROR";
 
 /// Where a listener is: protocol and port.
 pub(crate) type Place = (Protocol, u16);
@@ -215,13 +220,18 @@ pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<
         return Some(call(Call::DeleteBalancer(there.id.clone()), why));
     }
     if there.provisioning_status == ProvisioningStatus::Error {
+        if !way.repairs {
+            return Some(Next::Settled("nothing can be done before it is repaired"));
+        }
         // OVN cannot fail over: its load balancers are rows, and made anew.
         return Some(match there.provider.as_str() {
-            "ovn" => Next::Repair(Call::DeleteBalancer(there.id.clone()), "the load balancer is in ERROR"),
-            _ => Next::Repair(Call::FailOver(there.id.clone()), "the load balancer is in ERROR"),
+            "ovn" => Next::Repair(Call::DeleteBalancer(there.id.clone()), BALANCER_FAILED),
+            _ => Next::Repair(Call::FailOver(there.id.clone()), BALANCER_FAILED),
         });
     }
-    too_much(wanted, observed).or_else(|| missing(wanted, observed, way)).or_else(|| public(wanted, there, floating))
+    too_much(wanted, observed, way)
+        .or_else(|| missing(wanted, observed, way))
+        .or_else(|| public(wanted, there, floating))
 }
 
 /// The address from outside, last: whoever uses it is to find everything behind it.
@@ -263,18 +273,18 @@ fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> O
 }
 
 /// Listeners nobody asks for and failed parts, each of which may be in the way of what is missing.
-fn too_much(wanted: &Balancer, observed: &Held) -> Option<Next> {
+fn too_much(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
     for listener in &observed.listeners {
         let known = place_of(listener).is_some_and(|place| wanted.listeners.contains_key(&place));
         let failed = listener.provisioning_status == ProvisioningStatus::Error;
-        if !known || failed {
+        if !known || failed && way.repairs {
             // Its pool first: without a listener it would belong to nobody.
-            let step = match pool_of(observed, listener) {
-                Some(pool) => Call::DeletePool(pool.id.clone()),
-                None => Call::DeleteListener(listener.id.clone()),
+            let (step, what) = match pool_of(observed, listener) {
+                Some(pool) => (Call::DeletePool(pool.id.clone()), "a listener with a pool is in ERROR"),
+                None => (Call::DeleteListener(listener.id.clone()), "a listener is in ERROR"),
             };
             return Some(match known {
-                true => Next::Repair(step, "a listener is in ERROR"),
+                true => Next::Repair(step, what),
                 false => call(step, "the Service has no such port"),
             });
         }
@@ -285,7 +295,7 @@ fn too_much(wanted: &Balancer, observed: &Held) -> Option<Next> {
         if !used.contains(pool.id.as_str()) {
             return Some(call(Call::DeletePool(pool.id.clone()), "no listener uses it"));
         }
-        if pool.provisioning_status == ProvisioningStatus::Error {
+        if pool.provisioning_status == ProvisioningStatus::Error && way.repairs {
             return Some(Next::Repair(Call::DeletePool(pool.id.clone()), "a pool is in ERROR"));
         }
     }
@@ -310,6 +320,7 @@ fn missing(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
         let step = || Call::SetMembers(pool.id.clone(), place);
         match members_differ(&listener.members, members) {
             Some(Difference::Others) => return Some(call(step(), "the endpoints differ")),
+            Some(Difference::Failed) if !way.repairs => {}
             Some(Difference::Failed) => return Some(Next::Repair(step(), "a member is in ERROR")),
             None => {}
         }

@@ -11,7 +11,7 @@ use super::Services;
 use crate::trouble::Trouble;
 
 /// For so long a missing provider is not asked for again.
-const AGAIN: Duration = Duration::from_secs(30);
+pub(super) const AGAIN: Duration = Duration::from_secs(30);
 /// What Octavia's own provider was called before, and still answers to.
 const FORMER: (&str, &str) = ("octavia", "amphora");
 
@@ -27,7 +27,7 @@ pub(super) fn present(name: &str) -> &str {
 }
 
 impl Services {
-    /// Refuses a provider that Octavia does not have.
+    /// Refuses a provider that Octavia does not have, or may not have.
     pub(super) async fn provider_is_there(&self) -> Result<(), Trouble> {
         let Some(name) = self.settings.provider.as_deref() else { return Ok(()) };
         let mut answered = self.provider.answered.lock().await;
@@ -53,7 +53,7 @@ impl Services {
             },
             // Not everybody may list them; whoever names one that is not there is refused later.
             Err(error) if matches!(error.kind(), ErrorKind::Forbidden | ErrorKind::NotFound) => Ok(()),
-            Err(error) => return Err(error.into()),
+            Err(error) => Err(error.into()),
         };
         *answered = Some((Instant::now(), answer.clone()));
         answer

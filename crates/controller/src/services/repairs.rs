@@ -2,7 +2,7 @@
 //! a listener the provider cannot make) does not keep the cloud at work for nothing.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -16,10 +16,10 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// What has held for so long is forgotten.
 const HELD: Duration = Duration::from_secs(1800);
 
-/// The repairs of each Service.
+/// The repairs of each Service, by what was repaired.
 #[derive(Default)]
 pub(super) struct Repairs {
-    known: Mutex<HashMap<Key, Repair>>,
+    known: Mutex<HashMap<(Key, &'static str), Repair>>,
 }
 
 struct Repair {
@@ -28,29 +28,35 @@ struct Repair {
 }
 
 impl Repairs {
-    /// Whether this Service may be repaired now, which is counted; else how long it has to wait.
-    pub(super) fn begin(&self, key: &Key) -> Result<(), Duration> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|_, repair| repair.last.elapsed() < HELD);
-        let now = Instant::now();
-        let repair = known.entry(key.clone()).or_insert(Repair { count: 0, last: now });
-        let pause = match repair.count {
-            0 => Duration::ZERO,
-            count => FIRST.saturating_mul(2_u32.saturating_pow(count - 1)).min(LONGEST),
-        };
-        match pause.checked_sub(now - repair.last).filter(|left| !left.is_zero()) {
-            Some(left) => Err(left),
-            None => {
-                *repair = Repair { count: repair.count.saturating_add(1), last: now };
-                Ok(())
-            }
-        }
+    fn known(&self) -> MutexGuard<'_, HashMap<(Key, &'static str), Repair>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether it was repaired before, and not long ago.
-    pub(super) fn are_many(&self, key: &Key) -> bool {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(key).is_some_and(|repair| repair.count > 1)
+    /// How long this repair has to wait, if it has to.
+    pub(super) fn left(&self, key: &Key, what: &'static str) -> Option<Duration> {
+        let mut known = self.known();
+        known.retain(|_, repair| repair.last.elapsed() < HELD);
+        let repair = known.get(&(key.clone(), what))?;
+        let pause = FIRST.saturating_mul(2_u32.saturating_pow(repair.count - 1)).min(LONGEST);
+        pause.checked_sub(repair.last.elapsed()).filter(|left| !left.is_zero())
+    }
+
+    /// Octavia has taken the order.
+    pub(super) fn begun(&self, key: &Key, what: &'static str) {
+        let now = Instant::now();
+        let mut known = self.known();
+        let repair = known.entry((key.clone(), what)).or_insert(Repair { count: 0, last: now });
+        *repair = Repair { count: repair.count.saturating_add(1), last: now };
+    }
+
+    /// Whether this was repaired, and not long ago.
+    pub(super) fn was_repaired(&self, key: &Key, what: &'static str) -> bool {
+        self.known().contains_key(&(key.clone(), what))
+    }
+
+    /// The Service is gone.
+    pub(super) fn forget(&self, key: &Key) {
+        self.known().retain(|(known, _), _| known != key);
     }
 }
 
@@ -65,14 +71,19 @@ mod tests {
         let mut waited = Vec::new();
         for _ in 0..9 {
             let begun = Instant::now();
-            while let Err(left) = repairs.begin(&key) {
+            while let Some(left) = repairs.left(&key, "a pool") {
                 tokio::time::advance(left).await;
             }
             waited.push(begun.elapsed().as_secs());
+            repairs.begun(&key, "a pool");
+            assert_eq!(repairs.left(&key, "a listener"), None);
         }
         assert_eq!(waited, [0, 10, 20, 40, 80, 160, 320, 600, 600]);
         tokio::time::advance(HELD).await;
-        assert_eq!(repairs.begin(&key), Ok(()));
-        assert_eq!(repairs.begin(&key), Err(FIRST));
+        assert_eq!(repairs.left(&key, "a pool"), None);
+        repairs.begun(&key, "a pool");
+        assert_eq!(repairs.left(&key, "a pool"), Some(FIRST));
+        repairs.forget(&key);
+        assert!(!repairs.was_repaired(&key, "a pool"));
     }
 }

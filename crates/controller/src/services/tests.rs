@@ -63,6 +63,7 @@ fn ovn() -> Way {
         marks: Marks::new("c", &[]),
         algorithm: LbAlgorithm::SourceIpPort,
         source_ranges: false,
+        repairs: true,
     }
 }
 
@@ -300,4 +301,33 @@ fn what_was_altered_is_put_back() {
     assert!(matches!(model.calls.last(), Some(Call::UpdatePool(..))));
     model.there.balancer.as_mut().unwrap().provider = "amphora".to_owned();
     assert_eq!(model.calls_for(&wanted), 5, "another provider is another load balancer");
+}
+
+#[test]
+fn what_waits_for_its_repair_stops_nothing_else() {
+    let two = json!({ "ports": [
+        { "name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP" },
+        { "name": "more", "port": 81, "targetPort": 8081, "protocol": "TCP" },
+    ] });
+    let ports = json!([{ "name": "http", "port": 8080, "protocol": "TCP" }, { "name": "more", "port": 8081, "protocol": "TCP" }]);
+    let wanted = |hosts| desired("default/web", Some(&service(two.clone())), &[slice(hosts, &ports)], &setting());
+    let mut model = Model::default();
+    model.settle(&wanted(1..3));
+    let failed = model.there.listeners[0].id.clone();
+    model.there.listeners[0].provisioning_status = ProvisioningStatus::Error;
+    let waits = Way { repairs: false, ..ovn() };
+    assert_eq!(of_cloud(&wanted(1..3), &model.there, &waits), None);
+    assert!(matches!(of_cloud(&wanted(1..3), &model.there, &ovn()), Some(Next::Repair(Call::DeletePool(_), _))));
+    // Members of both listeners follow.
+    let mut set = 0;
+    while let Some(next) = of_cloud(&wanted(1..4), &model.there, &waits) {
+        let Next::Do(Step::Cloud(call @ Call::SetMembers(..)), _) = next else { panic!("{next:?}") };
+        model.obey(&call, &wanted(1..4));
+        model.calls.push(call);
+        set += 1;
+    }
+    assert_eq!(set, 2);
+    assert_eq!(model.there.listeners[0].id, failed);
+    model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::Error;
+    assert!(matches!(of_cloud(&wanted(1..3), &model.there, &waits), Some(Next::Settled(_))));
 }

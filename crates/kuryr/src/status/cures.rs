@@ -29,6 +29,10 @@ pub(crate) fn of_service(reason: &str, namespace: &str) -> Option<String> {
         "EndpointRefused" => {
             "kubectl get endpointslices -A; if they are nodes, name their subnets in [pod_vif_nested] worker_nodes_subnets"
         }
+        "ProviderNotFound" => {
+            "openstack loadbalancer provider list; set [kubernetes] endpoints_driver_octavia_provider in kuryr.conf to one of them"
+        }
+        "NotRepaired" => "openstack loadbalancer status show ID, then Octavia's log",
         "ServiceNotUnderstood" => "kubectl edit service NAME: the message says what cannot be read",
         _ => return cure(reason, namespace),
     };

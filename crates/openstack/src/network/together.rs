@@ -1,7 +1,7 @@
 //! Ports that wait for their turn at the same time are created in one request, which is less work for Neutron (with 21 and ML2/OVN a
 //! sixth less for three ports than one by one).
 //!
-//! No port comes later for it: one that finds a turn free is asked for alone. And none is lost for it: Neutron forgets addresses when
+//! Where Neutron works on all it is sent, each is asked for alone, and so is one that need not wait. And none is lost for it: Neutron forgets addresses when
 //! such a request fails (see [`Network::create_ports`]), so ports share requests only while their subnets have plenty of addresses, and
 //! for a long time no more after one was refused. What was refused together is asked for one by one.
 
@@ -22,6 +22,8 @@ const MOST: usize = 5;
 const PLENTY: f64 = 200.0;
 /// For so long the number of free addresses is believed.
 const FRESH: Duration = Duration::from_secs(60);
+/// So long ports wait for that number.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// So long nobody asks again where Neutron does not tell.
 const UNTOLD: Duration = Duration::from_secs(600);
 /// So long no port shares a request after one was refused.
@@ -85,7 +87,8 @@ impl Together {
     fn alike(&self, number: u64) -> usize {
         let waiting = self.waiting();
         let Some(this) = waiting.asked.iter().find(|asked| asked.number == number) else { return 0 };
-        waiting.asked.iter().filter(|other| alike(&this.port, &other.port)).count()
+        let others = waiting.asked.iter().filter(|other| alike(&this.port, &other.port));
+        others.filter(|other| !other.answer.is_closed()).count()
     }
 
     /// Takes this one from those that wait, and others like it, at most so many, the first ones first. Whoever went away is left out.
@@ -147,7 +150,10 @@ impl Network {
         let alike = self.together.alike(number);
         let may_share = alike > 1 && turn.much_waits() && self.has_plenty(port).await;
         let most = if may_share { turn.grow(alike.min(MOST)).await } else { 1 };
+        // Another request may have been refused meanwhile.
+        let most = if may_share && self.together.room().has_plenty(port) == Some(true) { most } else { 1 };
         let asked = self.together.take(number, most);
+        turn.shrink(asked.len());
         self.together.room().taken(port, asked.len());
         if alike > asked.len() {
             turn.more_wait();
@@ -179,7 +185,13 @@ impl Network {
                 self.together.room().refused(&ports[0]);
                 tell(asked, || Answer::AskAlone);
             }
-            Err(error) => tell(asked, || Answer::Outcome(Box::new(Err(error.clone())))),
+            Err(error) => {
+                if error.outcome_unknown() {
+                    // Whether Neutron has forgotten addresses then, nobody knows.
+                    self.together.room().refused(&ports[0]);
+                }
+                tell(asked, || Answer::Outcome(Box::new(Err(error.clone()))));
+            }
         }
     }
 
@@ -188,12 +200,14 @@ impl Network {
         if let Some(known) = self.together.room().has_plenty(port) {
             return known;
         }
-        let known = match self.addresses(&port.network_id).await {
-            Ok(subnets) => {
+        let asked = tokio::time::timeout(PATIENCE, self.addresses(&port.network_id)).await;
+        let known = match asked {
+            Err(_) => (Instant::now() + FRESH, HashMap::new()),
+            Ok(Ok(subnets)) => {
                 let free = subnets.into_iter().map(|subnet| (subnet.subnet_id.clone(), subnet.free())).collect();
                 (Instant::now() + FRESH, free)
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "free addresses are not told: ports are asked for one by one");
                 (Instant::now() + UNTOLD, HashMap::new())
             }
@@ -217,11 +231,11 @@ impl Room {
 
     /// So many ports like this one are asked for.
     fn taken(&mut self, port: &NewPort, count: usize) {
-        if let Some((_, free)) = self.known.get_mut(&port.network_id) {
-            port.fixed_ips
-                .iter()
-                .filter_map(|fixed| free.get_mut(&fixed.subnet_id).map(|free| *free -= count as f64))
-                .for_each(drop);
+        let Some((_, free)) = self.known.get_mut(&port.network_id) else { return };
+        for fixed in &port.fixed_ips {
+            if let Some(left) = free.get_mut(&fixed.subnet_id) {
+                *left -= count as f64;
+            }
         }
     }
 

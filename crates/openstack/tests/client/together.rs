@@ -134,7 +134,7 @@ async fn where_addresses_are_scarce_each_is_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_refused_together_is_asked_for_alone_and_never_together_again() {
+async fn what_is_refused_together_is_asked_for_alone_and_not_together_for_an_hour() {
     let worker = Worker::new();
     let script = Script::of(move |seen| match &seen.body {
         body if body["ports"].is_array() => refusal(404, "SecurityGroupNotFound"),
