@@ -45,6 +45,37 @@ fn the_daemon_has_two_capabilities_and_is_not_privileged() {
 }
 
 #[test]
+fn both_start_before_there_is_any_network_and_are_the_last_to_go() {
+    let objects = all_of(&values(""));
+    for (kind, name, class) in [
+        ("Deployment", "kuryr-controller", "system-cluster-critical"),
+        ("DaemonSet", "kuryr-cni", "system-node-critical"),
+    ] {
+        let workload = find(&objects, kind, name);
+        let pod = &workload["spec"]["template"]["spec"];
+        assert_eq!(pod["hostNetwork"], true, "{name}");
+        assert_eq!(pod["dnsPolicy"], "Default", "{name}: cluster DNS needs pods");
+        assert_eq!(pod["priorityClassName"], class);
+        let container = container(workload);
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true, "{name}");
+        assert!(container["resources"]["requests"].is_object(), "{name}");
+        for probe in ["livenessProbe", "readinessProbe"] {
+            assert_eq!(container[probe]["httpGet"]["host"], "127.0.0.1", "{name}: {probe} without a port for others");
+        }
+        let tolerations = pod["tolerations"].as_array().unwrap();
+        let tolerates = |key: &str| tolerations.iter().any(|it| it["key"].is_null() || it["key"] == key);
+        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/network-unavailable"] {
+            assert!(tolerates(key), "{name}: {key}");
+        }
+        assert_eq!(kind == "DaemonSet", tolerates("anything.example.org/else"), "{name}");
+    }
+    let controller = &find(&objects, "Deployment", "kuryr-controller")["spec"]["template"]["spec"];
+    assert_eq!(controller["securityContext"]["runAsNonRoot"], true);
+    assert!(!controller["topologySpreadConstraints"].as_array().unwrap().is_empty());
+    assert_eq!(find(&objects, "PodDisruptionBudget", "kuryr-controller")["spec"]["maxUnavailable"], 1);
+}
+
+#[test]
 fn a_password_arrives_letter_by_letter() {
     for password in ["pa$$word ${x}", " blanks ", "\"quoted\"", "'", "#;=:", "äß"] {
         let cloud =
