@@ -1,5 +1,5 @@
 //! Ports that wait for their turn at the same time are created in one request, which is less work for Neutron (with 21 and ML2/OVN a
-//! sixth less for three ports than one by one).
+//! seventh less for three ports than one by one).
 //!
 //! Where Neutron works on all it is sent, each is asked for alone, and so is one that need not wait. And none is lost for it: Neutron forgets addresses when
 //! such a request fails (see [`Network::create_ports`]), so ports share requests only while their subnets have plenty of addresses, and
