@@ -16,6 +16,27 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Kubernetes takes notes of at most 1 kB.
 const LONGEST_NOTE: usize = 1000;
 
+/// Writes an Event about an object. One that cannot be written is no trouble: what it says stands elsewhere, too.
+pub async fn publish(
+    recorder: &Recorder,
+    about: &ObjectReference,
+    kind: EventType,
+    action: &str,
+    reason: &str,
+    message: &str,
+) {
+    let mut note = message.to_owned();
+    note.truncate(note.floor_char_boundary(LONGEST_NOTE));
+    let (action, reason) = (action.to_owned(), reason.to_owned());
+    let event = Event { type_: kind, reason, note: Some(note), action, secondary: None };
+    let name = about.name.as_deref();
+    match tokio::time::timeout(DEADLINE, recorder.publish(&event, about)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(namespace = about.namespace, name, %error, "Event not written"),
+        Err(_) => tracing::debug!(namespace = about.namespace, name, "Event not written: no answer"),
+    }
+}
+
 /// Tells users about trouble.
 pub(crate) struct Events {
     recorder: Option<Recorder>,
@@ -36,15 +57,6 @@ impl Events {
         if previous == Some(trouble.reason) {
             return;
         }
-        let mut note = trouble.message.clone();
-        note.truncate(note.floor_char_boundary(LONGEST_NOTE));
-        let event = Event {
-            type_: EventType::Warning,
-            reason: trouble.reason.to_owned(),
-            note: Some(note),
-            action: "Connect".to_owned(),
-            secondary: None,
-        };
         let about = ObjectReference {
             api_version: Some("v1".to_owned()),
             kind: Some(kind.to_owned()),
@@ -53,11 +65,7 @@ impl Events {
             uid: Some(uid.to_owned()),
             ..ObjectReference::default()
         };
-        match tokio::time::timeout(DEADLINE, recorder.publish(&event, &about)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::debug!(%key, %error, "Event not written"),
-            Err(_) => tracing::debug!(%key, "Event not written: no answer"),
-        }
+        publish(recorder, &about, EventType::Warning, "Connect", trouble.reason, &trouble.message).await;
     }
 
     /// It was said before, by another process or in another term: what is written on the object shows it.

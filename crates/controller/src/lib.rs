@@ -8,7 +8,7 @@
 pub mod cache;
 mod condition;
 pub mod config;
-mod events;
+pub mod events;
 mod lease;
 pub mod metrics;
 mod own;

@@ -62,14 +62,16 @@ impl Pods {
     // ---- Neutron ---------------------------------------------------------------------------------------------------
 
     async fn find_ports(&self, owner: &str) -> Result<(), Trouble> {
-        let query = PortQuery {
-            device_id: Some(vec![owner.to_owned()]),
-            device_owner: Some(names::DEVICE_OWNER.to_owned()),
-            ..PortQuery::default()
-        };
-        let ports = self.cloud.network().list_ports(&query).await?;
+        let ports = self.ports_of(vec![owner.to_owned()]).await?;
         self.index.settle(owner, ports);
         Ok(())
+    }
+
+    /// The ports that were made for pods with these uids.
+    pub(super) async fn ports_of(&self, owners: Vec<String>) -> Result<Vec<Port>, kuryr_openstack::Error> {
+        let device_owner = Some(names::DEVICE_OWNER.to_owned());
+        let query = PortQuery { device_id: Some(owners), device_owner, ..PortQuery::default() };
+        self.cloud.network().list_ports(&query).await
     }
 
     async fn create_port(&self, key: &Key, pod: &PodFacts) -> Result<(), Trouble> {

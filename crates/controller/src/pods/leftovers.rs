@@ -80,9 +80,7 @@ impl Pods {
         // Or do not yet: it ended between making the port and writing that down. The pod's uid is on it.
         let owners = self.owners_without_vifs();
         if !owners.is_empty() {
-            let device_owner = Some(names::DEVICE_OWNER.to_owned());
-            let query = PortQuery { device_id: Some(owners), device_owner, ..PortQuery::default() };
-            ports.extend(self.cloud.network().list_ports(&query).await?);
+            ports.extend(self.ports_of(owners).await?);
         }
         let changed = self.index.end_pass(ports);
         self.keys_of(&changed).into_iter().for_each(|key| self.queue.wake(key));

@@ -47,7 +47,7 @@ use facts::ServiceType;
 use index::Index;
 use marks::Marks;
 use plan::{Next, Observed, Step, Way};
-use provider::{Provider, present};
+use provider::Provider;
 use repairs::Repairs;
 pub(crate) use watched::Watched;
 
@@ -154,8 +154,9 @@ impl Services {
                 Some(record) if plan::leaves_us(record) => Desired::Nothing("Kuryr is being taken out"),
                 _ => desired::desired(&key.to_string(), service, &slices, &setting),
             };
-            if let (Desired::Balanced(_), Some(provider)) = (&desired, &way.provider)
-                && observed.held.balancer.as_ref().is_none_or(|there| present(&there.provider) != present(provider))
+            if matches!(desired, Desired::Balanced(_))
+                && way.provider.is_some()
+                && observed.held.balancer.as_ref().is_none_or(|there| !plan::is_provided(there, &way))
                 && let Err(trouble) = self.provider_is_there().await
             {
                 if observed.held.balancer.is_none() || observed.record.is_none() {

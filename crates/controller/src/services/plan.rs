@@ -18,7 +18,6 @@ use super::desired::{Balancer, Desired, Listener, Member};
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
 use super::marks::Marks;
-use super::provider::present;
 use super::record;
 
 /// How load balancers are to be made.
@@ -257,6 +256,12 @@ fn call(call: Call, why: &'static str) -> Next {
     Next::Do(Step::Cloud(call), why)
 }
 
+/// Whether the provider that is configured made it.
+pub(crate) fn is_provided(there: &octavia::LoadBalancer, way: &Way) -> bool {
+    let wanted = way.provider.as_deref();
+    wanted.is_none_or(|wanted| octavia::present_name(wanted) == octavia::present_name(&there.provider))
+}
+
 /// What about a load balancer cannot be changed.
 fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> Option<&'static str> {
     if there.vip_address != Some(wanted.vip) {
@@ -266,10 +271,7 @@ fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> O
     if !more.iter().all(|address| wanted.more_vips.contains(address)) {
         return Some("the Service has another second address");
     }
-    match &way.provider {
-        Some(provider) if present(provider) != present(&there.provider) => Some("another provider is configured"),
-        _ => None,
-    }
+    (!is_provided(there, way)).then_some("another provider is configured")
 }
 
 /// Listeners nobody asks for and failed parts, each of which may be in the way of what is missing.

@@ -12,18 +12,11 @@ use crate::trouble::Trouble;
 
 /// For so long a missing provider is not asked for again.
 pub(super) const AGAIN: Duration = Duration::from_secs(30);
-/// What Octavia's own provider was called before, and still answers to.
-const FORMER: (&str, &str) = ("octavia", "amphora");
 
 /// What is known of the configured provider.
 #[derive(Default)]
 pub(super) struct Provider {
     answered: Mutex<Option<(Instant, Result<(), Trouble>)>>,
-}
-
-/// The present name of a provider.
-pub(super) fn present(name: &str) -> &str {
-    if name == FORMER.0 { FORMER.1 } else { name }
 }
 
 impl Services {
@@ -37,7 +30,7 @@ impl Services {
             _ => {}
         }
         let answer = match self.cloud.load_balancing().list_providers().await {
-            Ok(there) => match there.iter().any(|there| present(&there.name) == present(name)) {
+            Ok(there) => match there.iter().any(|there| there.is(name)) {
                 true => Ok(()),
                 false => {
                     let names: Vec<String> = there.into_iter().map(|there| there.name).collect();

@@ -43,10 +43,9 @@ impl Repairs {
 
     /// Octavia has taken the order.
     pub(super) fn begun(&self, key: &Key, what: &'static str) {
-        let now = Instant::now();
         let mut known = self.known();
-        let repair = known.entry((key.clone(), what)).or_insert(Repair { count: 0, last: now });
-        *repair = Repair { count: repair.count.saturating_add(1), last: now };
+        let before = known.get(&(key.clone(), what)).map_or(0, |repair| repair.count);
+        known.insert((key.clone(), what), Repair { count: before.saturating_add(1), last: Instant::now() });
     }
 
     /// Whether this was repaired, and not long ago.

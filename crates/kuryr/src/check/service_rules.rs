@@ -1,7 +1,7 @@
 //! What Kuryr needs of the cloud for Services. Pure: facts in, findings out.
 
 use kuryr_openstack::ErrorKind;
-use kuryr_openstack::load_balancing::Provider;
+use kuryr_openstack::load_balancing::{Provider, present_name};
 use kuryr_openstack::network::Subnet;
 
 use super::cloud::{Answer, CloudFacts, Failure};
@@ -16,7 +16,7 @@ const FEW: u64 = 10;
 /// The same for members: each port of a Service has one for each of its pods.
 const FEW_MEMBERS: u64 = 50;
 
-/// Octavia's own provider; `octavia` is its former name.
+/// Octavia's own provider.
 const AMPHORA: &str = "amphora";
 const OVN: &str = "ovn";
 
@@ -63,11 +63,6 @@ fn octavia(facts: &ServiceFacts, wanted: &Wanted) -> Finding {
     }
 }
 
-/// The provider's present name.
-fn present(name: &str) -> &str {
-    if name == "octavia" { AMPHORA } else { name }
-}
-
 fn provider(providers: &Answer<Vec<Provider>>, services: &WantedServices, wanted: &Wanted) -> Finding {
     let providers = match providers {
         Ok(providers) => providers,
@@ -75,7 +70,7 @@ fn provider(providers: &Answer<Vec<Provider>>, services: &WantedServices, wanted
     };
     let names: Vec<&str> = providers.iter().map(|provider| provider.name.as_str()).collect();
     match services.provider.as_deref() {
-        Some(name) if !names.iter().any(|there| present(there) == present(name)) => Finding::error(
+        Some(name) if !providers.iter().any(|there| there.is(name)) => Finding::error(
             "provider",
             format!("Octavia has no provider {name}, only {}", names.join(", ")),
             format!(
@@ -98,7 +93,7 @@ fn not_listed(failure: &Failure) -> Finding {
 
 /// What the provider does not take: its load balancers end in an error.
 fn options(services: &WantedServices, wanted: &Wanted, found: &mut Vec<Finding>) {
-    let provider = services.provider.as_deref().map(present);
+    let provider = services.provider.as_deref().map(present_name);
     let algorithm = services.algorithm.as_str();
     let set_algorithm = wanted.names.set(&octavia_defaults::lb_algorithm);
     if provider == Some(OVN) && algorithm != BY_ADDRESS_AND_PORT {

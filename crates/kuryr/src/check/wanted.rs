@@ -1,6 +1,6 @@
 //! What the configuration asks of the cloud.
 
-use crate::conf::options::{Definition, kubernetes, kuryr, neutron, neutron_defaults, octavia_defaults};
+use crate::conf::options::{Definition, kuryr, neutron, neutron_defaults, octavia_defaults};
 use crate::conf::{Conf, ConfError};
 
 /// What kuryr.conf asks for.
@@ -59,11 +59,10 @@ impl Wanted {
 
 impl WantedServices {
     fn of(conf: &Conf) -> Result<WantedServices, ConfError> {
-        let provider = conf.some_text(&kubernetes::endpoints_driver_octavia_provider)?;
         Ok(WantedServices {
             subnet: conf.some_text(&neutron_defaults::service_subnet)?.unwrap_or_default(),
             external_subnet: conf.some_text(&neutron_defaults::external_svc_subnet)?.unwrap_or_default(),
-            provider: provider.filter(|provider| provider != "default"),
+            provider: conf.octavia_provider()?,
             algorithm: conf.some_text(&octavia_defaults::lb_algorithm)?.unwrap_or_default(),
             member_mode: conf.some_text(&octavia_defaults::member_mode)?.unwrap_or_default(),
         })

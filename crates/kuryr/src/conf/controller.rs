@@ -83,11 +83,10 @@ impl Conf {
         self.id(&neutron_defaults::service_subnet, &subnet, "subnet")?;
         let node_subnets = self.list(&pod_vif_nested::worker_nodes_subnets)?;
         self.ids(&pod_vif_nested::worker_nodes_subnets, &node_subnets, "subnet")?;
-        let provider = self.some_text(&kubernetes::endpoints_driver_octavia_provider)?;
         let silence = |milliseconds: u32| Some(milliseconds).filter(|milliseconds| *milliseconds > 0);
         Ok(Some(Services {
             subnet,
-            provider: provider.filter(|provider| provider != "default"),
+            provider: self.octavia_provider()?,
             algorithm: match self.text(&octavia_defaults::lb_algorithm)?.as_deref() {
                 Some("LEAST_CONNECTIONS") => LbAlgorithm::LeastConnections,
                 Some("SOURCE_IP") => LbAlgorithm::SourceIp,
@@ -106,6 +105,15 @@ impl Conf {
                 silence(self.whole(&octavia_defaults::timeout_member_data)?),
             ),
         }))
+    }
+
+    /// Who implements load balancers; `None`: Octavia's default.
+    ///
+    /// # Errors
+    /// A value that is not allowed.
+    pub(crate) fn octavia_provider(&self) -> Result<Option<String>, ConfError> {
+        let provider = self.some_text(&kubernetes::endpoints_driver_octavia_provider)?;
+        Ok(provider.filter(|provider| provider != "default"))
     }
 
     /// Where floating IPs come from, if there are any.

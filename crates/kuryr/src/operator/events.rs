@@ -1,20 +1,14 @@
 //! What became of the resource, as `kubectl describe kuryr cluster` shows it: an Event when a condition has another reason that people
 //! should see, none when it says the same again.
 
-use std::time::Duration;
-
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::runtime::events::{EventType, Recorder, Reporter};
 use kube::{Client, ResourceExt as _};
 use kuryr_api::crd::{Condition, ConditionStatus};
+use kuryr_controller::events::publish;
 
 use super::change::MANAGER;
 use super::resource::{KIND, Kuryr, Status};
-
-/// An Event is not worth waiting longer for.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// Kubernetes takes notes of at most 1 kB.
-const LONGEST_NOTE: usize = 1000;
 
 /// Writes Events about resources. Those have no namespace, so their Events are in `default`.
 pub(super) struct Events(Recorder);
@@ -35,20 +29,7 @@ impl Events {
         };
         let before = kuryr.status.clone().unwrap_or_default();
         for (kind, condition) in news(&before, status) {
-            let mut note = condition.message.clone();
-            note.truncate(note.floor_char_boundary(LONGEST_NOTE));
-            let event = Event {
-                type_: kind,
-                reason: condition.reason.clone(),
-                note: Some(note),
-                action: "Reconcile".to_owned(),
-                secondary: None,
-            };
-            match tokio::time::timeout(DEADLINE, self.0.publish(&event, &about)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::debug!(%error, "Event not written"),
-                Err(_) => tracing::debug!("Event not written: no answer"),
-            }
+            publish(&self.0, &about, kind, "Reconcile", &condition.reason, &condition.message).await;
         }
     }
 }

@@ -278,8 +278,8 @@ impl Operator {
         patched.with_context(|| format!("the finalizers of Kuryr {} cannot be changed", kuryr.name_any()))
     }
 
-    /// Writes the status, if it is another one, and Events of what is new in it. Answers the resource with it; nothing if somebody wrote meanwhile, which the next pass
-    /// sees.
+    /// Writes the status, if it is another one, and Events of what is new in it. Answers the resource with it; nothing if somebody wrote
+    /// meanwhile, which the next pass sees.
     async fn tell(&self, kuryr: &Kuryr, status: &Status) -> Result<Option<Kuryr>> {
         if kuryr.status.as_ref() == Some(status) {
             return Ok(Some(kuryr.clone()));

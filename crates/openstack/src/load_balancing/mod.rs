@@ -28,7 +28,7 @@ pub use load_balancers::{
     AdditionalVip, LoadBalancer, LoadBalancerQuery, LoadBalancerUpdate, NewLoadBalancer, Reference, StatusTree,
 };
 pub use members::{Member, MemberUpdate, NewMember};
-pub use places::{AvailabilityZone, Flavor, Provider};
+pub use places::{AvailabilityZone, Flavor, Provider, present_name};
 pub use pools::{LbAlgorithm, NewPool, Persistence, Pool, PoolProtocol, PoolQuery, PoolUpdate, SessionPersistence};
 pub use quotas::LoadBalancingQuota;
 pub use status::{OperatingStatus, ProvisioningStatus};

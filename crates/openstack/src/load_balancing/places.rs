@@ -19,6 +19,20 @@ pub struct Provider {
     pub description: String,
 }
 
+impl Provider {
+    /// Whether it goes by this name. Octavia's own is `amphora`, and still answers to its former name `octavia`.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        present_name(&self.name) == present_name(name)
+    }
+}
+
+/// What the provider of this name is called now.
+#[must_use]
+pub fn present_name(provider: &str) -> &str {
+    if provider == "octavia" { "amphora" } else { provider }
+}
+
 /// A size or kind of load balancer that administrators offer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]

@@ -47,15 +47,22 @@ impl Rest {
 
     /// The same, with a turn that is there already.
     pub(crate) async fn create_in<R: Resource>(&self, turn: Option<Turn>, body: &impl Serialize) -> Result<R, Error> {
-        let call = self::call(Method::POST, format!("/{}", R::PATH), Effect::Once);
-        let call = with_body(call, &json!({ R::ONE: as_json(body)? }));
-        Ok(self.service.json_in::<One<R>>(turn, call).await?.0)
+        self.post(turn, format!("/{}", R::PATH), body).await
     }
 
     /// One resource in a collection that is not in its kind's usual place.
     pub(crate) async fn create_at<R: Resource>(&self, collection: String, body: &impl Serialize) -> Result<R, Error> {
+        self.post(None, collection, body).await
+    }
+
+    async fn post<R: Resource>(
+        &self,
+        turn: Option<Turn>,
+        collection: String,
+        body: &impl Serialize,
+    ) -> Result<R, Error> {
         let call = with_body(call(Method::POST, collection, Effect::Once), &json!({ R::ONE: as_json(body)? }));
-        Ok(self.service.json::<One<R>>(call).await?.0)
+        Ok(self.service.json_in::<One<R>>(turn, call).await?.0)
     }
 
     /// A change of one that is not in its kind's usual place.
