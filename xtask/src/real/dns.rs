@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::json;
 
-use super::world::{World, conditions, eventually, text};
+use super::services::who;
+use super::world::{World, eventually};
 use crate::bed;
 
 const CHECK: &str = "dns";
@@ -42,12 +43,8 @@ fn looked_up(world: &World) -> Result<String> {
     let pods = world.ready_pods(CHECK, 2, SOON)?;
     let rollout = ["-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s"];
     world.kubectl(&rollout).context("CoreDNS, which reads from the API server at 10.96.0.1")?;
-    eventually("kube-dns is balanced", SOON, || {
-        let record = world.get(&["-n", "kube-system", "kuryrloadbalancer", "kube-dns"])?;
-        let ready = conditions(&record).any(|it| it["type"] == "Ready" && it["status"] == "True");
-        // Two pods, by UDP and by TCP.
-        Ok((ready && record["status"]["members"].as_array().is_some_and(|members| members.len() == 4)).then_some(()))
-    })?;
+    // Two pods, by UDP and by TCP.
+    eventually("kube-dns is balanced", SOON, || world.balanced("kube-system", "kube-dns", 4))?;
     let up = begun.elapsed().as_secs_f64();
 
     let backend = &pods[0];
@@ -58,11 +55,7 @@ fn looked_up(world: &World) -> Result<String> {
             let said = world.in_pod(&pod.name, &["nslookup", "by-hand.default.svc.cluster.local"]).unwrap_or_default();
             Ok(resolved(&said))
         })?;
-        let page = eventually("it answers", SOON, || {
-            let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 80 | tail -n 1");
-            let page = world.in_pod(&pod.name, &["sh", "-c", &script]).unwrap_or_default();
-            Ok(Some(page.trim().to_owned()).filter(|page| !page.is_empty()))
-        })?;
+        let page = eventually("it answers", SOON, || Ok(who(world, &pod.name, &address)))?;
         ensure!(page == backend.name, "{page} answers instead of {}", backend.name);
         api_server(world, &pod.name)?;
     }
@@ -93,9 +86,8 @@ fn resolved(said: &str) -> Option<String> {
 fn api_server(world: &World, pod: &str) -> Result<()> {
     let said = world.in_pod(pod, &["nslookup", "kubernetes.default.svc.cluster.local"])?;
     let address = resolved(&said).with_context(|| format!("kubernetes.default has no address:\n{said}"))?;
-    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 443");
-    let answer = world.in_pod(pod, &["sh", "-c", &script])?;
-    ensure!(text(&json!(answer)).contains("HTTPS server"), "{address} is not the API server: {answer:?}");
+    let answer = world.fetch(pod, &address, 443)?;
+    ensure!(answer.contains("HTTPS server"), "{address} is not the API server: {answer:?}");
     Ok(())
 }
 

@@ -54,15 +54,9 @@ fn ping_between(world: &World, check: &str, from: &str, to: &str) -> Result<Stri
     ensure!((a.node.as_str(), b.node.as_str()) == (from, to), "the pods are on {} and {}", a.node, b.node);
     world.in_pod(&a.name, &["ping", "-c", "3", "-W", "2", &b.address])?;
     world.in_pod(&b.name, &["ping", "-c", "3", "-W", "2", &a.address])?;
-    let page = fetch(world, &a.name, &b.address)?;
+    let page = world.fetch(&a.name, &b.address, 8080)?;
     ensure!(page.trim().ends_with(&b.name), "{} answered {page:?}", b.name);
     Ok(format!("{} on {from} and {} on {to}, both ways, and TCP", a.address, b.address))
-}
-
-/// HTTP from inside a pod. (busybox-static's wget crashes on Debian 12, hence nc.)
-fn fetch(world: &World, pod: &str, address: &str) -> Result<String> {
-    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} 8080");
-    world.in_pod(pod, &["sh", "-c", &script])
 }
 
 pub(super) fn reach(world: &World) -> Result<String> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::{Value, json};
 
-use super::world::{World, conditions, eventually, succeeded, text};
+use super::world::{World, eventually, succeeded, text};
 
 /// A load balancer of OVN is there after seconds.
 const SOON: Duration = Duration::from_secs(120);
@@ -38,12 +38,9 @@ pub(super) fn cluster_ip(world: &World) -> Result<String> {
     Ok(format!("{vip} after {ready:.1} s, from both nodes both of 2; 2, 4, 0, 3 followed; lost and made again"))
 }
 
-/// Whether the KuryrLoadBalancer says that it is Ready with so many members.
+/// Whether the Service is balanced over so many pods.
 fn balanced(world: &World, count: usize) -> Result<Option<()>> {
-    let Ok(record) = world.get(&["kuryrloadbalancer", CHECK]) else { return Ok(None) };
-    let ready = conditions(&record).any(|it| it["type"] == "Ready" && it["status"] == "True");
-    let members = record["status"]["members"].as_array().map_or(0, Vec::len);
-    Ok((ready && members == count).then_some(()))
+    world.balanced("default", CHECK, count)
 }
 
 fn from_clients(world: &World, vip: &str, backends: &BTreeSet<String>) -> Result<()> {
@@ -55,13 +52,17 @@ fn from_clients(world: &World, vip: &str, backends: &BTreeSet<String>) -> Result
     Ok(())
 }
 
+/// Who answers at an address: a page is the name of its pod.
+pub(super) fn who(world: &World, client: &str, address: &str) -> Option<String> {
+    let page = world.fetch(client, address, 80).ok()?;
+    page.lines().next_back().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
 /// Who answers at an address, in at most so many requests, until so many have.
 fn answered(world: &World, client: &str, vip: &str, enough: usize) -> Result<BTreeSet<String>> {
-    let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {vip} 80 | tail -n 1");
     let mut answered = BTreeSet::new();
     for _ in 0..REQUESTS {
-        let page = world.in_pod(client, &["sh", "-c", &script]).unwrap_or_default();
-        answered.extend(Some(page.trim().to_owned()).filter(|name| !name.is_empty()));
+        answered.extend(who(world, client, vip));
         if answered.len() == enough {
             break;
         }

@@ -188,6 +188,20 @@ impl World {
         self.kubectl(&[&["exec", pod, "--"], command].concat())
     }
 
+    /// What answers HTTP in a pod. (busybox-static's wget crashes on Debian 12, hence nc.)
+    pub(crate) fn fetch(&self, pod: &str, address: &str, port: u16) -> Result<String> {
+        let script = format!("printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {address} {port}");
+        self.in_pod(pod, &["sh", "-c", &script])
+    }
+
+    /// Whether a KuryrLoadBalancer says that it is Ready with so many members.
+    pub(crate) fn balanced(&self, namespace: &str, name: &str, members: usize) -> Result<Option<()>> {
+        let Ok(record) = self.get(&["-n", namespace, "kuryrloadbalancer", name]) else { return Ok(None) };
+        let ready = conditions(&record).any(|it| it["type"] == "Ready" && it["status"] == "True");
+        let known = record["status"]["members"].as_array().map_or(0, Vec::len);
+        Ok((ready && known == members).then_some(()))
+    }
+
     /// Run a program on a node.
     pub(crate) fn on_node(&self, node: &str, command: &[&str]) -> Result<String> {
         let command: Vec<String> = command.iter().map(|&c| c.to_owned()).collect();
