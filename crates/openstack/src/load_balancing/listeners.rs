@@ -47,6 +47,8 @@ pub struct Listener {
     pub timeout_member_data: Option<u32>,
     /// Milliseconds a connection to a member may take.
     pub timeout_member_connect: Option<u32>,
+    /// Milliseconds to wait for more of a client's first packets.
+    pub timeout_tcp_inspect: Option<u32>,
     /// Connections at once; -1 is without limit.
     pub connection_limit: Option<i64>,
     /// Certificate, as a reference to Barbican.
@@ -130,6 +132,15 @@ pub struct NewListener {
     /// Milliseconds a member may be silent; Octavia's default by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_member_data: Option<u32>,
+    /// Milliseconds a connection to a member may take; Octavia's default by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_member_connect: Option<u32>,
+    /// Milliseconds to wait for more of a client's first packets; Octavia's default by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_tcp_inspect: Option<u32>,
+    /// Connections at once; without limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_limit: Option<i64>,
     /// Certificate, as a reference to Barbican.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_tls_container_ref: Option<String>,
@@ -159,6 +170,15 @@ pub struct ListenerUpdate {
     /// Milliseconds a member may be silent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout_member_data: Option<Option<u32>>,
+    /// Milliseconds a connection to a member may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_member_connect: Option<Option<u32>>,
+    /// Milliseconds to wait for more of a client's first packets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_tcp_inspect: Option<Option<u32>>,
+    /// Connections at once; -1 is without limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_limit: Option<i64>,
     /// Exactly these tags.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tags: Option<Vec<String>>,

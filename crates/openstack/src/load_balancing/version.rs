@@ -47,6 +47,11 @@ impl LoadBalancingVersion {
         self.minor >= 14
     }
 
+    /// Pools that put the client's address in front in the protocol's second version.
+    pub fn has_proxy_v2(self) -> bool {
+        self.minor >= 22
+    }
+
     /// Listeners and pools for SCTP.
     pub fn has_sctp(self) -> bool {
         self.minor >= 23
@@ -55,6 +60,11 @@ impl LoadBalancingVersion {
     /// More than one VIP of one load balancer.
     pub fn has_additional_vips(self) -> bool {
         self.minor >= 26
+    }
+
+    /// Whether it is of OpenStack 2023.2 or later: its own features are not used, but those of the OVN provider that came with it.
+    pub fn is_of_2023_2(self) -> bool {
+        self.minor >= 27
     }
 }
 

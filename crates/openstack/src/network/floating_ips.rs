@@ -115,6 +115,11 @@ impl Network {
         self.rest.update(id, &json!({ "port_id": port }), None).await
     }
 
+    /// Lets a floating IP lead to no port and describes it anew, in one change.
+    pub async fn release_floating_ip(&self, id: &str, description: &str) -> Result<FloatingIp, Error> {
+        self.rest.update(id, &json!({ "port_id": null, "description": description }), None).await
+    }
+
     /// Deletes a floating IP.
     pub async fn delete_floating_ip(&self, id: &str) -> Result<(), Error> {
         self.rest.remove::<FloatingIp>(id).await

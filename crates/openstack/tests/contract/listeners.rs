@@ -248,3 +248,76 @@ async fn everything_is_made_with_the_load_balancer_and_goes_with_it() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_pool_keeps_clients_for_as_long_as_it_is_told_where_packets_are_all_there_is() {
+    on_a_bench(async |bench| {
+        let balancer = load_balancer(bench).await.id;
+        let octavia = bench.octavia();
+        let by_address = |timeout: Option<u32>| SessionPersistence {
+            kind: Persistence::SourceIp,
+            cookie_name: None,
+            persistence_timeout: timeout,
+            persistence_granularity: None,
+        };
+        let tcp = listener(bench, &balancer, ListenerProtocol::Tcp, 80).await.id;
+        let timed = NewPool { session_persistence: Some(by_address(Some(60))), ..new_pool(&tcp) };
+        refused(octavia.create_pool(&timed).await, ErrorKind::BadRequest, "");
+        bench.settled(&balancer).await;
+        let untimed = NewPool { session_persistence: Some(by_address(None)), ..new_pool(&tcp) };
+        let tcp = octavia.create_pool(&untimed).await.expect("a pool").id;
+        bench.settled(&balancer).await;
+        // OVN of Zed takes the word and keeps nobody.
+        assert_eq!(octavia.pool(&tcp).await.expect("the pool").session_persistence, Some(by_address(None)));
+        let udp = listener(bench, &balancer, ListenerProtocol::Udp, 53).await.id;
+        let timed =
+            NewPool { protocol: PoolProtocol::Udp, session_persistence: Some(by_address(Some(60))), ..new_pool(&udp) };
+        let udp = octavia.create_pool(&timed).await.expect("a pool").id;
+        bench.settled(&balancer).await;
+        let longer = PoolUpdate { session_persistence: Some(Some(by_address(Some(90)))), ..PoolUpdate::default() };
+        octavia.update_pool(&udp, &longer).await.expect("a change");
+        bench.settled(&balancer).await;
+        assert_eq!(octavia.pool(&udp).await.expect("the pool").session_persistence, Some(by_address(Some(90))));
+        let nobody = PoolUpdate { session_persistence: Some(None), ..PoolUpdate::default() };
+        octavia.update_pool(&udp, &nobody).await.expect("a change");
+        bench.settled(&balancer).await;
+        assert_eq!(octavia.pool(&udp).await.expect("the pool").session_persistence, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_listener_has_limits_that_change() {
+    on_a_bench(async |bench| {
+        let balancer = load_balancer(bench).await.id;
+        let octavia = bench.octavia();
+        let wanted = NewListener {
+            timeout_client_data: Some(60_000),
+            timeout_member_connect: Some(7_000),
+            timeout_tcp_inspect: Some(10),
+            connection_limit: Some(100),
+            ..new_listener(&balancer, ListenerProtocol::Tcp, 80)
+        };
+        let made = octavia.create_listener(&wanted).await.expect("a listener").id;
+        bench.settled(&balancer).await;
+        let limits = async || {
+            let found = octavia.listener(&made).await.expect("the listener");
+            let timeouts = (found.timeout_client_data, found.timeout_member_connect, found.timeout_tcp_inspect);
+            (timeouts, found.connection_limit)
+        };
+        assert_eq!(limits().await, ((Some(60_000), Some(7_000), Some(10)), Some(100)));
+        let update = ListenerUpdate {
+            timeout_client_data: Some(Some(61_000)),
+            timeout_member_connect: Some(Some(8_000)),
+            timeout_tcp_inspect: Some(Some(20)),
+            connection_limit: Some(-1),
+            ..ListenerUpdate::default()
+        };
+        octavia.update_listener(&made, &update).await.expect("a change");
+        bench.settled(&balancer).await;
+        assert_eq!(limits().await, ((Some(61_000), Some(8_000), Some(20)), Some(-1)));
+        let beyond = ListenerUpdate { timeout_client_data: Some(Some(u32::MAX)), ..ListenerUpdate::default() };
+        refused(octavia.update_listener(&made, &beyond).await, ErrorKind::BadRequest, "");
+    })
+    .await;
+}

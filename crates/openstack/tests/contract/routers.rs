@@ -96,6 +96,9 @@ async fn a_floating_ip_leads_to_a_port() {
         let by_address = FloatingIpQuery { address: created.floating_ip_address, ..FloatingIpQuery::default() };
         assert_eq!(neutron.list_floating_ips(&by_address).await.unwrap()[0].id, created.id);
 
+        let kept = neutron.release_floating_ip(&created.id, "kept").await.unwrap();
+        assert_eq!((kept.port_id.as_deref(), kept.description.as_str()), (None, "kept"));
+        neutron.set_floating_ip_port(&created.id, Some(&port.id)).await.unwrap();
         let free = neutron.set_floating_ip_port(&created.id, None).await.unwrap();
         assert_eq!((free.port_id, free.fixed_ip_address), (None, None));
         neutron.delete_floating_ip(&created.id).await.unwrap();

@@ -116,6 +116,7 @@ pub(super) fn check_listener(others: &[&Object], wanted: &Object) -> Result<(), 
         let message = format!("Invalid input for field/attribute protocol_port. Value: '{port}'.");
         return Err(octavia(StatusCode::BAD_REQUEST, message));
     }
+    check_limits(wanted)?;
     if protocol == "TERMINATED_HTTPS" && given(wanted, "default_tls_container_ref").is_none() {
         return Err(invalid(
             "An SNI or default certificate container reference must be provided for TERMINATED_HTTPS protocol listeners.",
@@ -169,6 +170,35 @@ pub(super) fn check_pool(wanted: &Object) -> Result<(), Refusal> {
     for (key, words) in [("protocol", &known[..]), ("lb_algorithm", &ways[..])] {
         if !words.contains(&wanted.text(key)) {
             let message = format!("Invalid input for field/attribute {key}. Value: '{}'.", wanted.text(key));
+            return Err(octavia(StatusCode::BAD_REQUEST, message));
+        }
+    }
+    check_persistence(wanted.text("protocol"), wanted)
+}
+
+/// How long a client is kept is only said of packets.
+pub(super) fn check_persistence(protocol: &str, wanted: &Object) -> Result<(), Refusal> {
+    let said = wanted.get("session_persistence").and_then(|persistence| persistence.get("persistence_timeout"));
+    match said.is_some_and(|timeout| !timeout.is_null()) && !["UDP", "SCTP"].contains(&protocol) {
+        true => {
+            Err(invalid("persistence_timeout and persistence_granularity is only for UDP and SCTP protocol pools."))
+        }
+        false => Ok(()),
+    }
+}
+
+/// Milliseconds have a limit, connections a lowest number.
+pub(super) fn check_limits(wanted: &Object) -> Result<(), Refusal> {
+    const DAYS_24: i64 = 24 * 24 * 60 * 60 * 1000;
+    for (key, lowest, highest) in [
+        ("timeout_client_data", 0, DAYS_24),
+        ("timeout_member_connect", 0, DAYS_24),
+        ("timeout_member_data", 0, DAYS_24),
+        ("timeout_tcp_inspect", 0, DAYS_24),
+        ("connection_limit", -1, i64::MAX),
+    ] {
+        if let Some(value) = wanted.get(key).and_then(Value::as_i64).filter(|it| !(lowest..=highest).contains(it)) {
+            let message = format!("Invalid input for field/attribute {key}. Value: '{value}'.");
             return Err(octavia(StatusCode::BAD_REQUEST, message));
         }
     }

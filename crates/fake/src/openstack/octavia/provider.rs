@@ -35,10 +35,15 @@ pub(super) fn known(name: &str) -> Result<String, Refusal> {
 
 /// Whether the provider takes something as it is wanted. OVN knows packets, not contents.
 pub(super) fn takes(world: &World, balancer: &Object, kind: Kind, wanted: &Object) -> Result<(), Refusal> {
-    if balancer.text("provider") != OVN {
-        return Ok(());
-    }
     let said = |key: &str| wanted.get(key).and_then(Value::as_str);
+    if balancer.text("provider") != OVN {
+        return match (kind, said("lb_algorithm")) {
+            (Kind::Pool, Some(algorithm @ "SOURCE_IP_PORT")) => {
+                Err(unsupported_by(AMPHORA, format!("Amphora provider does not support {algorithm} algorithm.")))
+            }
+            _ => Ok(()),
+        };
+    }
     if matches!(kind, Kind::Listener | Kind::Pool)
         && let Some(protocol) = said("protocol").filter(|protocol| !["TCP", "UDP", "SCTP"].contains(protocol))
     {
@@ -109,6 +114,10 @@ pub(super) fn fail_over(world: &mut World, caller: &Caller, id: &str) -> Result<
 }
 
 fn unsupported(why: impl AsRef<str>) -> Refusal {
-    let message = format!("Provider 'ovn' does not support a requested option: {}", why.as_ref());
+    unsupported_by(OVN, why)
+}
+
+fn unsupported_by(provider: &str, why: impl AsRef<str>) -> Refusal {
+    let message = format!("Provider '{provider}' does not support a requested option: {}", why.as_ref());
     octavia(StatusCode::NOT_IMPLEMENTED, message)
 }

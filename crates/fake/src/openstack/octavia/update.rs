@@ -79,6 +79,13 @@ pub(super) fn update(world: &mut World, kind: Kind, id: &str, wanted: Object) ->
         let protocol = world.lbaas.get(kind, id).map(|listener| listener.text("protocol").to_owned());
         create::check_protocols(&protocol.unwrap_or_default(), found.text("protocol"))?;
     }
+    if kind == Kind::Listener {
+        create::check_limits(&wanted)?;
+    }
+    if kind == Kind::Pool {
+        let protocol = world.lbaas.get(kind, id).map(|pool| pool.text("protocol").to_owned());
+        create::check_persistence(&protocol.unwrap_or_default(), &wanted)?;
+    }
     apply(world, kind, id, &wanted);
     begin_below(world, kind, id);
     Ok(())
