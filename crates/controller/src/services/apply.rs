@@ -1,6 +1,5 @@
 //! Doing one step. With `public`, the only file of this folder that changes anything outside the process.
 
-use ipnet::IpNet;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -8,18 +7,15 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus};
 use kuryr_api::names;
-use kuryr_openstack::load_balancing::{
-    ListenerProtocol, ListenerUpdate, Member, NewListener, NewLoadBalancer, NewMember, NewPool, Persistence, Pool,
-    PoolProtocol, PoolUpdate, ProvisioningStatus, SessionPersistence,
-};
+use kuryr_openstack::load_balancing::{NewLoadBalancer, ProvisioningStatus};
 use kuryr_openstack::{Error, ErrorKind};
 use serde_json::json;
 
-use super::desired::{Balancer, Desired, Listener};
-use super::facts::{Protocol, ServiceFacts};
+use super::desired::{Balancer, Desired, Listener, Monitor};
+use super::facts::ServiceFacts;
 use super::index::Held;
 use super::plan::{BALANCER_FAILED, Call, Observed, Place, Step};
-use super::{Services, record};
+use super::{Services, bodies, record, remarks};
 use crate::cache::{Key, version_of};
 use crate::condition;
 use crate::own::{self, digest};
@@ -57,14 +53,7 @@ impl Services {
                 }
                 self.patch(key, record, patch).await
             }
-            (Step::RecordStatus, _, Some(record)) => {
-                let before = record.status.clone().unwrap_or_default();
-                let mut status = record::status(&observed.held, &before, &self.marks);
-                status.conditions = before.conditions;
-                let message = "the load balancer has what the Service needs";
-                condition::set_ready(&mut status.conditions, true, record::BALANCED, message, Timestamp::now());
-                self.write_status(key, record, &status).await
-            }
+            (Step::RecordStatus, _, Some(record)) => self.record_status(key, observed, desired, record).await,
             (Step::LetGoOfRecord, _, Some(record)) => self.let_go(key, record).await,
             (Step::DropLegacyFinalizer, Some(service), _) => self.drop_legacy_finalizer(key, service).await,
             (Step::TellAddress(address), Some(service), _) => self.tell_address(key, service, address).await,
@@ -73,7 +62,8 @@ impl Services {
                 Desired::Nothing(_) => Ok(()),
             },
             (Step::Cloud(Call::Lead(id)), _, _) => self.lead(key, &id).await,
-            (Step::Cloud(Call::Withdraw(id)), _, _) => self.withdraw(key, observed, &id).await,
+            (Step::Cloud(Call::Replace(id)), _, _) => self.replace(key, observed, desired, &id).await,
+            (Step::Cloud(Call::Withdraw(id)), _, _) => self.withdraw(key, observed, desired, &id).await,
             (Step::Cloud(call), _, _) => self.call(key, desired, call).await,
             // The plan only asks for steps on what it observed.
             (step, _, _) => {
@@ -86,6 +76,9 @@ impl Services {
     // ---- Octavia ---------------------------------------------------------------------------------------------------
 
     async fn call(&self, key: &Key, desired: &Desired, call: Call) -> Result<(), Trouble> {
+        if let (Call::CreateBalancer, Desired::Balanced(balancer)) = (&call, desired) {
+            self.refuse_outside(balancer).await?;
+        }
         let outcome = match (call, desired) {
             (Call::DeleteBalancer(id), _) => self.delete_balancer(key, &id).await,
             (Call::FailOver(id), _) => self.fail_over(key, &id).await,
@@ -126,6 +119,21 @@ impl Services {
         Ok(())
     }
 
+    /// Refuses an address that the Services' subnet does not have: Octavia's providers say that in many ways, some of them late.
+    async fn refuse_outside(&self, wanted: &Balancer) -> Result<(), Trouble> {
+        let subnet = self.placement.subnet(&self.settings.subnet, "[neutron_defaults] service_subnet").await?;
+        match subnet.cidr {
+            Some(prefix) if !prefix.contains(&wanted.vip) => Err(Trouble::mistake(
+                "AddressOutsideSubnet",
+                format!(
+                    "the Service's address {} is not in {prefix}, the subnet [neutron_defaults] service_subnet; name the subnet that                      has the API server's --service-cluster-ip-range",
+                    wanted.vip
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
     async fn create_balancer(&self, key: &Key, wanted: &Balancer) -> Result<(), Error> {
         let new = NewLoadBalancer {
             name: key.to_string(),
@@ -134,6 +142,8 @@ impl Services {
             vip_subnet_id: Some(self.settings.subnet.clone()),
             vip_address: Some(wanted.vip),
             provider: self.settings.provider.clone(),
+            flavor_id: wanted.flavor.clone(),
+            availability_zone: wanted.zone.clone(),
             tags: self.tags(),
             ..NewLoadBalancer::default()
         };
@@ -187,18 +197,14 @@ impl Services {
             Call::CreateListener(place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
                 let balancer = self.index.of(key).0.balancer.as_ref().map(|balancer| balancer.id.clone());
-                let made = octavia.create_listener(&self.new_listener(balancer, place, listener)).await?;
+                let made = octavia
+                    .create_listener(&bodies::new_listener(balancer, place, listener, &self.way(), self.tags()))
+                    .await?;
                 self.index.change(key, |held| held.listeners.push(made));
             }
             Call::UpdateListener(id, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
-                let (client, member) = listener.timeouts;
-                let update = ListenerUpdate {
-                    timeout_client_data: client.map(Some),
-                    timeout_member_data: member.map(Some),
-                    allowed_cidrs: self.has_ranges().then(|| ranges(listener)),
-                    ..ListenerUpdate::default()
-                };
+                let update = bodies::listener_update(listener, &self.way());
                 let changed = octavia.update_listener(&id, &update).await?;
                 self.index.change(key, |held| {
                     held.listeners
@@ -213,37 +219,57 @@ impl Services {
             }
             Call::CreatePool(listener_id, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
-                let made = octavia.create_pool(&self.new_pool(&listener_id, place, listener)).await?;
-                self.index.change(key, |held| attach(held, &listener_id, made));
+                let new = bodies::new_pool(&listener_id, place, listener, &self.way(), self.tags());
+                let made = octavia.create_pool(&new).await?;
+                self.index.change(key, |held| bodies::attach(held, &listener_id, made));
             }
             Call::UpdatePool(id, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
-                let update = PoolUpdate {
-                    lb_algorithm: Some(self.settings.algorithm),
-                    session_persistence: Some(persistence(place, listener)),
-                    ..PoolUpdate::default()
-                };
-                let changed = octavia.update_pool(&id, &update).await?;
+                let changed = octavia.update_pool(&id, &bodies::pool_update(listener)).await?;
                 self.index.change(key, |held| {
                     held.pools.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
                 });
             }
             Call::DeletePool(id) => {
                 gone(octavia.delete_pool(&id).await)?;
-                self.index.change(key, |held| detach(held, &id));
+                self.index.change(key, |held| bodies::detach(held, &id));
             }
             Call::SetMembers(pool, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
-                octavia.set_members(&pool, &self.new_members(listener)).await?;
+                octavia.set_members(&pool, &bodies::new_members(listener, &self.tags())).await?;
                 let known = self.index.of(key).0.members.get(&pool).cloned().unwrap_or_default();
                 self.index.change(key, |held| {
-                    held.members.insert(pool, members_after(listener, &known));
+                    held.members.insert(pool, bodies::members_after(listener, &known));
+                });
+            }
+            Call::CreateMonitor(pool, place) => {
+                let Some((listener, monitor)) = monitored(wanted, place) else { return Ok(()) };
+                let new = bodies::new_monitor(&pool, listener, monitor, self.tags());
+                let made = octavia.create_health_monitor(&new).await?;
+                self.index.change(key, |held| {
+                    held.monitors.insert(pool, made);
+                });
+            }
+            Call::UpdateMonitor(id, place) => {
+                let Some((_, monitor)) = monitored(wanted, place) else { return Ok(()) };
+                let changed = octavia.update_health_monitor(&id, &bodies::monitor_update(monitor)).await?;
+                self.index.change(key, |held| {
+                    held.monitors
+                        .values_mut()
+                        .filter(|known| known.id == id)
+                        .for_each(|known| known.clone_from(&changed));
+                });
+            }
+            Call::DeleteMonitor(pool, id) => {
+                gone(octavia.delete_health_monitor(&id).await)?;
+                self.index.change(key, |held| {
+                    held.monitors.remove(&pool);
                 });
             }
             // Not of parts.
             Call::CreateBalancer | Call::DeleteBalancer(_) | Call::FailOver(_) => {}
             // Not of Octavia.
-            Call::Publish | Call::Lead(_) | Call::Withdraw(_) => {}
+            Call::Publish | Call::Lead(_) | Call::Replace(_) | Call::Withdraw(_) => {}
         }
         Ok(())
     }
@@ -252,54 +278,6 @@ impl Services {
     fn tags(&self) -> Vec<String> {
         let has_tags = self.version.get().is_some_and(|version| version.has_tags());
         if has_tags { self.marks.tags.clone() } else { Vec::new() }
-    }
-
-    fn new_listener(&self, balancer: Option<String>, (protocol, port): Place, listener: &Listener) -> NewListener {
-        let (client, member) = listener.timeouts;
-        NewListener {
-            loadbalancer_id: balancer,
-            name: listener.name.clone(),
-            protocol: match protocol {
-                Protocol::Tcp => ListenerProtocol::Tcp,
-                Protocol::Udp => ListenerProtocol::Udp,
-                Protocol::Sctp => ListenerProtocol::Sctp,
-            },
-            protocol_port: port,
-            allowed_cidrs: ranges(listener).filter(|_| self.has_ranges()),
-            timeout_client_data: client,
-            timeout_member_data: member,
-            tags: self.tags(),
-            ..NewListener::default()
-        }
-    }
-
-    fn new_pool(&self, listener_id: &str, place: Place, listener: &Listener) -> NewPool {
-        NewPool {
-            listener_id: Some(listener_id.to_owned()),
-            name: listener.name.clone(),
-            protocol: match place.0 {
-                Protocol::Tcp => PoolProtocol::Tcp,
-                Protocol::Udp => PoolProtocol::Udp,
-                Protocol::Sctp => PoolProtocol::Sctp,
-            },
-            lb_algorithm: self.settings.algorithm,
-            session_persistence: persistence(place, listener),
-            tags: self.tags(),
-            ..NewPool::default()
-        }
-    }
-
-    fn new_members(&self, listener: &Listener) -> Vec<NewMember> {
-        let tags = self.tags();
-        let members = listener.members.iter().map(|((address, port), member)| NewMember {
-            address: *address,
-            protocol_port: *port,
-            subnet_id: member.subnet.clone(),
-            name: member.name.clone(),
-            weight: None,
-            tags: tags.clone(),
-        });
-        members.collect()
     }
 
     // ---- Kubernetes ------------------------------------------------------------------------------------------------
@@ -344,6 +322,28 @@ impl Services {
                 return Err(Trouble::mistake("NamespaceTerminating", "the namespace is being deleted"));
             }
             Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Writes down what Octavia has, and tells what is news of what there is to know.
+    async fn record_status(
+        &self,
+        key: &Key,
+        observed: &Observed,
+        desired: &Desired,
+        record: &KuryrLoadBalancer,
+    ) -> Result<(), Trouble> {
+        let Desired::Balanced(balancer) = desired else { return Ok(()) };
+        let before = record.status.clone().unwrap_or_default();
+        let mut status = record::status(&observed.held, &before, &self.marks, Some(balancer.keeps_address));
+        status.conditions = before.conditions;
+        let message = "the load balancer has what the Service needs";
+        condition::set_ready(&mut status.conditions, true, record::BALANCED, message, Timestamp::now());
+        let news = remarks::tell(&mut status.conditions, &balancer.remarks, Timestamp::now());
+        self.write_status(key, record, &status).await?;
+        if let (Some(news), Some(service)) = (news, &observed.service) {
+            self.events.warn("Service", key, &service.uid, &news).await;
         }
         Ok(())
     }
@@ -417,54 +417,10 @@ impl Services {
     }
 }
 
-/// What keeps a client with its pod. Octavia takes a timeout for UDP and SCTP only (Octavia API, "Session persistence").
-fn persistence((protocol, _): Place, listener: &Listener) -> Option<SessionPersistence> {
-    listener.affinity.map(|seconds| SessionPersistence {
-        kind: Persistence::SourceIp,
-        cookie_name: None,
-        persistence_timeout: (protocol != Protocol::Tcp).then_some(seconds),
-        persistence_granularity: None,
-    })
-}
-
-/// Whom a listener lets in, in Octavia's words: nothing is everybody.
-fn ranges(listener: &Listener) -> Option<Vec<IpNet>> {
-    Some(listener.source_ranges.clone()).filter(|ranges| !ranges.is_empty())
-}
-
-/// A pool that was made for a listener.
-fn attach(held: &mut Held, listener: &str, pool: Pool) {
-    for known in held.listeners.iter_mut().filter(|known| known.id == listener) {
-        known.default_pool_id = Some(pool.id.clone());
-    }
-    held.pools.push(pool);
-}
-
-/// A pool that is gone.
-fn detach(held: &mut Held, pool: &str) {
-    held.pools.retain(|known| known.id != pool);
-    held.members.remove(pool);
-    for listener in &mut held.listeners {
-        listener.default_pool_id = listener.default_pool_id.take().filter(|id| id != pool);
-    }
-}
-
-/// The members of a pool after all were set. Octavia does not say the ids of new ones.
-fn members_after(listener: &Listener, before: &[Member]) -> Vec<Member> {
-    let members = listener.members.iter().map(|((address, port), member)| {
-        let known = before.iter().find(|known| known.address == Some(*address) && known.protocol_port == *port);
-        Member {
-            id: known.map(|known| known.id.clone()).unwrap_or_default(),
-            project_id: known.map(|known| known.project_id.clone()).unwrap_or_default(),
-            name: member.name.clone(),
-            provisioning_status: ProvisioningStatus::Active,
-            address: Some(*address),
-            protocol_port: *port,
-            subnet_id: member.subnet.clone(),
-            ..Member::default()
-        }
-    });
-    members.collect()
+/// What is to try the members behind a place, if something is.
+fn monitored(wanted: &Balancer, place: Place) -> Option<(&Listener, Monitor)> {
+    let listener = wanted.listeners.get(&place)?;
+    Some((listener, listener.monitor.flatten()?))
 }
 
 /// What is not there is as good as deleted.
@@ -482,7 +438,8 @@ fn explain(error: Error) -> Trouble {
                 error.message().trim_end_matches('.')
             ),
         ),
-        ErrorKind::Conflict => Trouble::mistake(
+        // The provider OVN fails (500) where Neutron says that an address is taken.
+        kind if kind == ErrorKind::Conflict || error.message().contains("already allocated") => Trouble::mistake(
             "TakenInCloud",
             format!(
                 "{}; something else has what the Service's load balancer needs, like its address: take it away there",

@@ -5,8 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use kuryr_openstack::load_balancing::{HealthMonitorType, LbAlgorithm, Persistence, PoolProtocol, SessionPersistence};
 
-use super::facts::{Endpoint, Protocol, ServiceFacts, ServiceType, SliceFacts};
+use super::abilities::Abilities;
+use super::annotations::{Monitoring, Proxy, Timeouts, Wish};
+use super::facts::{Endpoint, Protocol, ServiceFacts, ServicePort, ServiceType, SliceFacts};
+use super::remarks::Remark;
 use crate::config::MemberMode;
 
 /// What should be.
@@ -15,7 +19,7 @@ pub(crate) enum Desired {
     /// No load balancer, and why.
     Nothing(&'static str),
     /// A load balancer.
-    Balanced(Balancer),
+    Balanced(Box<Balancer>),
 }
 
 /// A load balancer, as it should be.
@@ -31,21 +35,32 @@ pub(crate) struct Balancer {
     pub(crate) public: Option<Public>,
     /// What listens, by protocol and port.
     pub(crate) listeners: BTreeMap<(Protocol, u16), Listener>,
+    /// Flavor and availability zone, for when it is made.
+    pub(crate) flavor: Option<String>,
+    pub(crate) zone: Option<String>,
+    /// Whether its floating IP outlives it.
+    pub(crate) keeps_address: bool,
     /// Addresses that were left out because they are neither pods' nor nodes'.
     pub(crate) refused: Vec<IpAddr>,
+    /// Ports that were left out, each with why.
+    pub(crate) left_out: Vec<String>,
+    /// What its owner is to know, though it works.
+    pub(crate) remarks: Vec<Remark>,
 }
 
-/// Milliseconds a client, and a member, may be silent; Octavia's defaults if not said.
-pub(crate) type Timeouts = (Option<u32>, Option<u32>);
-
 /// An address from outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Public {
     /// The one that is asked for; any if none is.
     pub(crate) asked: Option<IpAddr>,
+    /// Network and subnet it is to be from; what is configured if not said.
+    pub(crate) network: Option<String>,
+    pub(crate) subnet: Option<String>,
+    /// It is not opened; one that leads to the load balancer already stays.
+    pub(crate) held_back: bool,
 }
 
-/// A listener with its pool.
+/// A listener with its pool. What is `None` is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listener {
     /// `namespace/name:PROTOCOL:port`, as kuryr-kubernetes names listener and pool.
@@ -54,10 +69,25 @@ pub(crate) struct Listener {
     pub(crate) source_ranges: Vec<IpNet>,
     /// How long its sides may be silent.
     pub(crate) timeouts: Timeouts,
-    /// Seconds a client stays with its member, if it is to.
-    pub(crate) affinity: Option<u32>,
+    /// Connections at once; -1 is without limit.
+    pub(crate) connection_limit: Option<i64>,
+    /// What its pool speaks.
+    pub(crate) pool_protocol: Option<PoolProtocol>,
+    /// How a member is chosen.
+    pub(crate) algorithm: Option<LbAlgorithm>,
+    /// What keeps a client with its member.
+    pub(crate) affinity: Option<SessionPersistence>,
+    /// How members are tried, if they are.
+    pub(crate) monitor: Option<Option<Monitor>>,
     /// Members by address and port.
     pub(crate) members: BTreeMap<(IpAddr, u16), Member>,
+}
+
+/// What tries members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Monitor {
+    pub(crate) kind: HealthMonitorType,
+    pub(crate) rhythm: Monitoring,
 }
 
 /// A member.
@@ -83,6 +113,10 @@ pub(crate) struct Setting {
     pub(crate) api_server: bool,
     /// How long listeners' sides may be silent, where the Service does not say.
     pub(crate) timeouts: Timeouts,
+    /// How members are chosen, where the Service does not say.
+    pub(crate) algorithm: LbAlgorithm,
+    /// What its load balancer can do.
+    pub(crate) abilities: Abilities,
 }
 
 impl Setting {
@@ -118,54 +152,152 @@ pub(crate) fn desired(
     if key == API_SERVER && !setting.api_server {
         return Desired::Nothing("the API server's own Service is not ours unless it is asked for");
     }
-    let foreign = service.class.as_deref().is_some_and(|class| !CLASSES.contains(&class));
+    let foreign = is_foreign(service);
     let Some((&vip, more)) = service.cluster_ips.split_first() else {
         return Desired::Nothing("it has no address yet");
     };
-    let mut refused = Vec::new();
-    let mut listeners = BTreeMap::new();
+    let (mut refused, mut left_out) = (Vec::new(), Vec::new());
+    let mut listeners: BTreeMap<(Protocol, u16), Listener> = BTreeMap::new();
     for port in &service.ports {
-        let mut members = BTreeMap::new();
-        for slice in slices {
-            for (_, _, number) in
-                slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol)
-            {
-                for endpoint in taken(slices, slice).filter(|it| it.address.is_ipv4() == vip.is_ipv4()) {
-                    let Some(subnet) = setting.subnet_of(endpoint.address) else {
-                        refused.push(endpoint.address);
-                        continue;
-                    };
-                    let owner = endpoint.pod.as_deref().unwrap_or(key);
-                    let subnet = (setting.mode == MemberMode::L2).then(|| subnet.to_owned());
-                    let member = Member { name: format!("{owner}:{number}"), subnet };
-                    members.insert((endpoint.address, *number), member);
-                }
-            }
+        let taken = listeners.keys().any(|(protocol, number)| *number == port.port && *protocol != port.protocol);
+        if let Some(why) = setting.abilities.lacks(port.protocol, taken) {
+            left_out.push(format!(
+                "{} {} (Octavia {} {why})",
+                port.protocol.as_str(),
+                port.port,
+                setting.abilities.version()
+            ));
+            continue;
         }
-        let listener = Listener {
-            name: format!("{key}:{}:{}", port.protocol.as_str(), port.port),
-            // Of a LoadBalancer that is somebody else's, the address in the cluster stays ours.
-            source_ranges: if foreign { Vec::new() } else { let_in(&service.source_ranges, setting) },
-            timeouts: (service.timeouts.0.or(setting.timeouts.0), service.timeouts.1.or(setting.timeouts.1)),
-            affinity: service.affinity,
-            members,
-        };
-        listeners.insert((port.protocol, port.port), listener);
+        let members = members(key, port, slices, setting, vip, &mut refused);
+        listeners.insert((port.protocol, port.port), listener(key, service, port, setting, members));
     }
-    let is_public = service.kind == ServiceType::LoadBalancer && !foreign && setting.public;
-    let public = is_public.then_some(Public { asked: service.asked_address });
     refused.sort_unstable();
     refused.dedup();
-    Desired::Balanced(Balancer { name: key.to_owned(), vip, more_vips: more.to_vec(), public, listeners, refused })
+    let annotations = &service.annotations;
+    let abilities = setting.abilities;
+    Desired::Balanced(Box::new(Balancer {
+        name: key.to_owned(),
+        vip,
+        more_vips: more.to_vec(),
+        public: if foreign { None } else { public(service, setting) },
+        listeners,
+        flavor: annotations.flavor.clone().filter(|_| abilities.flavors()),
+        zone: annotations.zone.clone().filter(|_| abilities.zones()),
+        keeps_address: annotations.keeps_address,
+        refused,
+        left_out,
+        remarks: Vec::new(),
+    }))
 }
 
-/// Whom a listener lets in: who is named, and the cluster's own, who use the same VIP. Nobody named is everybody.
-fn let_in(named: &[IpNet], setting: &Setting) -> Vec<IpNet> {
+/// Whether it is a LoadBalancer of somebody else's; the address in the cluster is ours all the same.
+pub(crate) fn is_foreign(service: &ServiceFacts) -> bool {
+    service.class.as_deref().is_some_and(|class| !CLASSES.contains(&class))
+}
+
+/// Its address from outside, if it is to have one.
+fn public(service: &ServiceFacts, setting: &Setting) -> Option<Public> {
+    let annotations = &service.annotations;
+    let has_network = setting.public || annotations.floating_network.said().is_some();
+    if service.kind != ServiceType::LoadBalancer || !has_network || annotations.internal.said() == Some(&true) {
+        return None;
+    }
+    // What cannot let in only some would let in everybody.
+    let would_be_open = !service.source_ranges.is_empty() && !setting.abilities.source_ranges();
+    let is_unclear = [
+        annotations.internal == Wish::Unreadable,
+        annotations.floating_network == Wish::Unreadable,
+        annotations.floating_subnet == Wish::Unreadable,
+    ];
+    Some(Public {
+        asked: service.asked_address,
+        network: annotations.floating_network.said().cloned(),
+        subnet: annotations.floating_subnet.said().cloned(),
+        held_back: would_be_open || is_unclear.contains(&true),
+    })
+}
+
+fn listener(
+    key: &str,
+    service: &ServiceFacts,
+    port: &ServicePort,
+    setting: &Setting,
+    members: BTreeMap<(IpAddr, u16), Member>,
+) -> Listener {
+    let (annotations, abilities) = (&service.annotations, setting.abilities);
+    let lets_in_some = abilities.source_ranges() && !is_foreign(service);
+    let is_ipv4 = service.cluster_ips.first().is_some_and(IpAddr::is_ipv4);
+    let algorithm = match annotations.algorithm.clone() {
+        Wish::Said(algorithm) if !abilities.algorithm(algorithm) => Some(setting.algorithm),
+        wish => wish.or(setting.algorithm),
+    };
+    let monitor = |rhythm: Monitoring| Some(Monitor { kind: abilities.monitors(port.protocol)?, rhythm });
+    Listener {
+        name: format!("{key}:{}:{}", port.protocol.as_str(), port.port),
+        source_ranges: if lets_in_some { let_in(&service.source_ranges, setting, is_ipv4) } else { Vec::new() },
+        timeouts: annotations.timeouts.or(setting.timeouts),
+        connection_limit: annotations.connection_limit.clone().or(-1).filter(|_| abilities.limits()),
+        pool_protocol: annotations.proxy.clone().or(None).map(|proxy| match (port.protocol, proxy) {
+            (Protocol::Tcp, Some(Proxy::V1)) if abilities.proxy(Proxy::V1) => PoolProtocol::Proxy,
+            (Protocol::Tcp, Some(Proxy::V2)) if abilities.proxy(Proxy::V2) => PoolProtocol::ProxyV2,
+            (Protocol::Tcp, _) => PoolProtocol::Tcp,
+            (Protocol::Udp, _) => PoolProtocol::Udp,
+            (Protocol::Sctp, _) => PoolProtocol::Sctp,
+        }),
+        algorithm,
+        affinity: service.affinity.map(|seconds| persistence(port.protocol, seconds)),
+        monitor: annotations.monitoring.clone().or(None).map(|rhythm| rhythm.and_then(monitor)),
+        members,
+    }
+}
+
+/// What keeps a client with its pod. Octavia takes a timeout for UDP and SCTP only (Octavia API, "Session persistence").
+fn persistence(protocol: Protocol, seconds: u32) -> SessionPersistence {
+    SessionPersistence {
+        kind: Persistence::SourceIp,
+        cookie_name: None,
+        persistence_timeout: (protocol != Protocol::Tcp).then_some(seconds),
+        persistence_granularity: None,
+    }
+}
+
+fn members(
+    key: &str,
+    port: &ServicePort,
+    slices: &[Arc<SliceFacts>],
+    setting: &Setting,
+    vip: IpAddr,
+    refused: &mut Vec<IpAddr>,
+) -> BTreeMap<(IpAddr, u16), Member> {
+    let mut members = BTreeMap::new();
+    for slice in slices {
+        let ports = slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol);
+        for (_, _, number) in ports {
+            for endpoint in taken(slices, slice).filter(|it| it.address.is_ipv4() == vip.is_ipv4()) {
+                let Some(subnet) = setting.subnet_of(endpoint.address) else {
+                    refused.push(endpoint.address);
+                    continue;
+                };
+                let owner = endpoint.pod.as_deref().unwrap_or(key);
+                let subnet = (setting.mode == MemberMode::L2).then(|| subnet.to_owned());
+                let member = Member { name: format!("{owner}:{number}"), subnet };
+                members.insert((endpoint.address, *number), member);
+            }
+        }
+    }
+    members
+}
+
+/// Whom a listener lets in: who is named, and the cluster's own, who use the same VIP. Nobody named is everybody. Octavia refuses prefixes
+/// of the family that the VIP is not of.
+fn let_in(named: &[IpNet], setting: &Setting, is_ipv4: bool) -> Vec<IpNet> {
     if named.is_empty() {
         return Vec::new();
     }
     let own = setting.subnets.iter().map(|(_, prefix)| *prefix);
-    let mut all: Vec<IpNet> = named.iter().copied().chain(own).map(|prefix| prefix.trunc()).collect();
+    let all = named.iter().copied().chain(own).map(|prefix| prefix.trunc());
+    let mut all: Vec<IpNet> = all.filter(|prefix| prefix.addr().is_ipv4() == is_ipv4).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -173,9 +305,7 @@ fn let_in(named: &[IpNet], setting: &Setting) -> Vec<IpNet> {
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.
 fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
-    let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready && !endpoint.ending);
-    slice
-        .endpoints
-        .iter()
-        .filter(move |endpoint| if any { endpoint.ready && !endpoint.ending } else { endpoint.ending })
+    // kube-proxy takes who is said to be ready, also while it ends: that is so only of publishNotReadyAddresses.
+    let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready);
+    slice.endpoints.iter().filter(move |endpoint| if any { endpoint.ready } else { endpoint.ending })
 }

@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt as _;
 use kuryr_api::names;
 
+use super::annotations::Annotations;
 use crate::cache::{Versioned, version_of};
 
 /// What a port speaks.
@@ -92,16 +93,18 @@ pub(crate) struct ServiceFacts {
     pub(crate) told: Vec<IpAddr>,
     /// Whether it is being deleted.
     pub(crate) leaves: bool,
-    /// Milliseconds a client, and a member, may be silent.
-    pub(crate) timeouts: (Option<u32>, Option<u32>),
+    /// Whether clients from outside are to reach pods of the node they come to only.
+    pub(crate) local_outside: bool,
+    /// Whether clients in the cluster are to reach pods of their own node only.
+    pub(crate) local_inside: bool,
+    /// Addresses of others that nodes are to serve (CVE-2020-8554).
+    pub(crate) external_ips: Vec<String>,
+    /// What its annotations ask.
+    pub(crate) annotations: Annotations,
     /// What could not be read, in words for its owner.
     pub(crate) wrong: Vec<String>,
 }
 
-/// Annotation of kuryr-kubernetes: milliseconds a client may be silent.
-const TIMEOUT_CLIENT: &str = "openstack.org/kuryr-timeout-client-data";
-/// Annotation of kuryr-kubernetes: milliseconds a member may be silent.
-const TIMEOUT_MEMBER: &str = "openstack.org/kuryr-timeout-member-data";
 /// Label of an EndpointSlice: the Service it is of.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// How long Kubernetes keeps a client with its pod if nothing is said, in seconds.
@@ -146,16 +149,16 @@ impl ServiceFacts {
             }
             read
         });
-        let source_ranges = source_ranges.collect();
-        let timeout = |name: &str, wrong: &mut Vec<String>| {
-            let value = service.metadata.annotations.as_ref()?.get(name)?;
-            let read = value.trim().parse().ok();
+        let source_ranges: Vec<IpNet> = source_ranges.collect();
+        let annotations = service.metadata.annotations.clone().unwrap_or_default();
+        let annotations = Annotations::read(&annotations, &mut wrong);
+        let asked_address = spec.load_balancer_ip.filter(|ip| !ip.is_empty()).and_then(|ip| {
+            let read = ip.parse().ok();
             if read.is_none() {
-                wrong.push(format!("annotation {name}: {value:?} is no number of milliseconds"));
+                wrong.push(format!("spec.loadBalancerIP {ip:?} is no address"));
             }
-            read.filter(|read| *read > 0)
-        };
-        let timeouts = (timeout(TIMEOUT_CLIENT, &mut wrong), timeout(TIMEOUT_MEMBER, &mut wrong));
+            read
+        });
         let affinity = (spec.session_affinity.as_deref() == Some("ClientIP")).then(|| {
             let config = spec.session_affinity_config.and_then(|config| config.client_ip);
             config
@@ -174,10 +177,13 @@ impl ServiceFacts {
             affinity,
             class: spec.load_balancer_class,
             source_ranges,
-            asked_address: spec.load_balancer_ip.and_then(|ip| ip.parse().ok()),
+            asked_address,
             told: told(service),
             leaves: service.metadata.deletion_timestamp.is_some(),
-            timeouts,
+            local_outside: spec.external_traffic_policy.as_deref() == Some("Local"),
+            local_inside: spec.internal_traffic_policy.as_deref() == Some("Local"),
+            external_ips: spec.external_ips.unwrap_or_default(),
+            annotations,
             wrong,
         }
     }
@@ -204,7 +210,7 @@ impl Versioned for ServiceFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) address: IpAddr,
-    /// Takes new connections.
+    /// Takes new connections. Of a Service with `publishNotReadyAddresses` all are said to be.
     pub(crate) ready: bool,
     /// Still answers while it ends: taken if nobody is ready.
     pub(crate) ending: bool,

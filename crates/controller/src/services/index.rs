@@ -2,9 +2,10 @@
 //! time to time. No reconcile lists for itself, unless an answer was lost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kuryr_openstack::load_balancing::{Listener, LoadBalancer, Member, Pool, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{HealthMonitor, Listener, LoadBalancer, Member, Pool, ProvisioningStatus};
 use kuryr_openstack::network::FloatingIp;
 
 use crate::cache::Key;
@@ -17,15 +18,23 @@ pub(crate) struct Held {
     pub(crate) pools: Vec<Pool>,
     /// By pool.
     pub(crate) members: BTreeMap<String, Vec<Member>>,
+    /// Health monitors, by pool.
+    pub(crate) monitors: BTreeMap<String, HealthMonitor>,
+    /// Addresses that the port of its VIP has; only known where there is to be more than one.
+    pub(crate) vip_addresses: Vec<IpAddr>,
+    /// Ids of other load balancers of the same name.
+    pub(crate) others: Vec<String>,
     /// The floating IP that leads to it, or was made for it.
     pub(crate) floating: Option<FloatingIp>,
+    /// Further floating IPs that were made for it: of a change that was not finished.
+    pub(crate) spare: Vec<FloatingIp>,
 }
 
 impl Held {
     /// The load balancer is gone, with all that was on it. Its floating IP stays.
     pub(crate) fn lose_balancer(&mut self) {
-        let floating = self.floating.take();
-        *self = Held { floating, ..Held::default() };
+        let (floating, spare) = (self.floating.take(), std::mem::take(&mut self.spare));
+        *self = Held { floating, spare, ..Held::default() };
     }
 }
 

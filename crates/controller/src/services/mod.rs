@@ -4,6 +4,7 @@
 //! observed   Service, EndpointSlices, KuryrLoadBalancer (caches), Octavia (index)    what is there
 //! desired    nothing, with a reason | a balancer                                     what should be           pure
 //! record     the KuryrLoadBalancer                                                   what is written down     pure
+//! remarks    what its owner is to know although it works                             what is not as asked     pure
 //! plan       the next step, with a reason                                            how to get there         pure
 //! apply      that step; public for addresses from outside                            the only ones that write
 //! upkeep     states that are waited for, and all there is from time to time          one list for all
@@ -12,15 +13,21 @@
 //! A load balancer is found by its name, `namespace/name` of its Service, and by this cluster's tag, or by the KuryrLoadBalancer
 //! that names it, if kuryr-kubernetes made it.
 
+mod abilities;
+mod annotations;
 mod apply;
+mod bodies;
 mod desired;
+mod differs;
 mod facts;
 mod index;
 mod marks;
+mod pending;
 mod plan;
 mod provider;
 mod public;
 mod record;
+mod remarks;
 mod repairs;
 mod upkeep;
 mod watched;
@@ -42,10 +49,13 @@ use crate::metrics::Metrics;
 use crate::placement::Placement;
 use crate::trouble::Trouble;
 use crate::work::{Queue, Verdict};
+use abilities::Abilities;
+use annotations::Timeouts;
 use desired::{Desired, Setting};
 use facts::ServiceType;
 use index::Index;
 use marks::Marks;
+use pending::Pending;
 use plan::{Next, Observed, Step, Way};
 use provider::Provider;
 use repairs::Repairs;
@@ -56,8 +66,8 @@ mod tests;
 
 /// No Service needs more steps than this in one look; more means that two sides undo each other's work.
 const STEPS_PER_LOOK: usize = 32;
-/// A load balancer that Octavia does not finish for so long is worth a word to the Service's owner.
-const OCTAVIA_PATIENCE: Duration = Duration::from_secs(300);
+/// How often what waits for people is looked at again.
+const REPORTED_AGAIN: Duration = Duration::from_secs(300);
 
 /// The reconciler of Services, for one term of leadership.
 pub(crate) struct Services {
@@ -73,6 +83,7 @@ pub(crate) struct Services {
     metrics: Arc<Metrics>,
     marks: Marks,
     repairs: Repairs,
+    pending: Pending,
     provider: Provider,
     /// What this Octavia knows; asked before anything else.
     version: OnceLock<LoadBalancingVersion>,
@@ -96,6 +107,7 @@ impl Services {
             marks: Marks::new(&config.cluster, &config.resource_tags),
             index: Index::default(),
             repairs: Repairs::default(),
+            pending: Pending::default(),
             provider: Provider::default(),
             version: OnceLock::new(),
             kube,
@@ -140,7 +152,7 @@ impl Services {
 
     /// Looks at one Service and does what is to be done.
     async fn look_at(&self, key: Key) -> Verdict {
-        let setting = match self.setting().await {
+        let mut setting = match self.setting().await {
             Ok(setting) => setting,
             Err(trouble) => return self.failed(&key, &trouble).await,
         };
@@ -150,10 +162,14 @@ impl Services {
         for _ in 0..STEPS_PER_LOOK {
             let observed = self.observe(&key);
             let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
-            let desired = match observed.record.as_deref() {
+            setting.abilities = self.abilities(&way, &observed);
+            let mut desired = match observed.record.as_deref() {
                 Some(record) if plan::leaves_us(record) => Desired::Nothing("Kuryr is being taken out"),
                 _ => desired::desired(&key.to_string(), service, &slices, &setting),
             };
+            if let (Desired::Balanced(balancer), Some(service)) = (&mut desired, service) {
+                balancer.remarks = remarks::of(service, balancer, &setting, &observed.held);
+            }
             if matches!(desired, Desired::Balanced(_))
                 && way.provider.is_some()
                 && observed.held.balancer.as_ref().is_none_or(|there| !plan::is_provided(there, &way))
@@ -170,18 +186,22 @@ impl Services {
             }
             let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
             let spec = service.map(|service| record::spec(service, &self.settings, self.project(), &before));
-            match plan::next(&desired, &spec.unwrap_or(before), &observed, &way) {
+            let next = plan::next(&desired, &spec.unwrap_or(before), &observed, &way);
+            if !matches!(next, Next::Await(_)) {
+                self.pending.is_over(&key);
+            }
+            match next {
                 Next::Settled(_) | Next::Do(Step::RecordStatus, _) if let Some(again) = waits => {
                     return Verdict::Again(again);
                 }
                 Next::Settled(reason) => {
                     tracing::trace!(%key, reason, "settled");
-                    self.remark(&key, &observed, &desired).await;
+                    self.settled(&key, &observed, &desired);
                     return Verdict::Settled;
                 }
                 Next::Await(id) => {
                     tracing::trace!(%key, id, "Octavia is at work");
-                    return Verdict::Again(OCTAVIA_PATIENCE);
+                    return self.awaits(&key, &observed).await;
                 }
                 Next::Do(step, reason) => {
                     tracing::debug!(%key, ?step, reason, "next step");
@@ -208,40 +228,29 @@ impl Services {
         self.failed(&key, &Trouble::bug("NoProgress", message)).await
     }
 
-    /// Says what of a Service could not be read or was left out, once.
-    async fn remark(&self, key: &Key, observed: &Observed, desired: &Desired) {
-        let Some(service) = observed.service.as_deref() else {
+    /// Octavia is at work: whoever waits is woken when it is done, and told if that lasts.
+    async fn awaits(&self, key: &Key, observed: &Observed) -> Verdict {
+        let lasted = match self.pending.goes_on(key) {
+            Err(left) => return Verdict::Again(left),
+            Ok(lasted) => lasted,
+        };
+        if let Some(balancer) = &observed.held.balancer {
+            let trouble = pending::lasts(&balancer.id, balancer.provisioning_status.as_str(), lasted);
+            tracing::warn!(%key, balancer = balancer.id, message = trouble.message, "Octavia does not finish");
+            self.tell(key, &trouble).await;
+        }
+        Verdict::Again(REPORTED_AGAIN)
+    }
+
+    /// Nothing is to be done: what was told is over, unless there is something to know all the same.
+    fn settled(&self, key: &Key, observed: &Observed, desired: &Desired) {
+        if observed.service.is_none() {
             self.repairs.forget(key);
-            return self.events.forget(key);
-        };
-        let Desired::Balanced(balancer) = desired else { return self.events.forget(key) };
-        let trouble = if !balancer.refused.is_empty() {
-            let refused: Vec<String> = balancer.refused.iter().take(5).map(ToString::to_string).collect();
-            Trouble::mistake(
-                "EndpointRefused",
-                format!(
-                    "{} of its endpoints are neither in the pods' nor in the nodes' subnets and get no traffic: {}; a member must \
-                     not be anybody's address (CVE-2021-25740). If they are nodes, name their subnets in [pod_vif_nested] \
-                     worker_nodes_subnets",
-                    balancer.refused.len(),
-                    refused.join(", "),
-                ),
-            )
-        } else if service.kind == ServiceType::LoadBalancer
-            && self.settings.external.is_none()
-            && service.class.is_none()
-        {
-            Trouble::mistake(
-                "ExternalNetworkNotConfigured",
-                "the LoadBalancer is reached inside the cluster only: set [neutron_defaults] external_svc_net to the network that \
-                 addresses from outside come from, or spec.loadBalancerClass if somebody else serves it",
-            )
-        } else if !service.wrong.is_empty() {
-            Trouble::mistake("ServiceNotUnderstood", format!("{}; correct it", service.wrong.join("; ")))
-        } else {
-            return self.events.forget(key);
-        };
-        self.events.warn("Service", key, &service.uid, &trouble).await;
+        }
+        match desired {
+            Desired::Balanced(balancer) if !balancer.remarks.is_empty() => {}
+            _ => self.events.forget(key),
+        }
     }
 
     async fn failed(&self, key: &Key, trouble: &Trouble) -> Verdict {
@@ -271,7 +280,7 @@ impl Services {
         if known {
             return;
         }
-        let mut status = record::status(&observed.held, &before, &self.marks);
+        let mut status = record::status(&observed.held, &before, &self.marks, None);
         status.conditions = before.conditions;
         condition::set_ready(&mut status.conditions, false, trouble.reason, &trouble.message, Timestamp::now());
         if let Err(error) = self.write_status(key, record, &status).await {
@@ -288,14 +297,16 @@ impl Services {
             provider: self.settings.provider.clone(),
             marks: self.marks.clone(),
             algorithm: self.settings.algorithm,
-            source_ranges: self.has_ranges(),
+            source_ranges: self.version.get().is_some_and(|version| version.has_allowed_cidrs()),
             repairs: true,
         }
     }
 
-    /// Whether listeners know whom they let in.
-    fn has_ranges(&self) -> bool {
-        self.version.get().is_some_and(|version| version.has_allowed_cidrs())
+    /// What the load balancer can do that is there, or is to be.
+    fn abilities(&self, way: &Way, observed: &Observed) -> Abilities {
+        let there = observed.held.balancer.as_ref().map(|balancer| balancer.provider.as_str());
+        let version = self.version.get().copied().unwrap_or_else(|| LoadBalancingVersion::new(0));
+        Abilities::of(way.provider.as_deref().or(there), version)
     }
 
     /// What holds for all Services.
@@ -313,7 +324,13 @@ impl Services {
             mode: settings.member_mode,
             public: settings.external.is_some(),
             api_server: settings.api_server,
-            timeouts: settings.timeouts,
+            timeouts: Timeouts {
+                client_data: settings.timeouts.0,
+                member_data: settings.timeouts.1,
+                ..Timeouts::default()
+            },
+            algorithm: settings.algorithm,
+            abilities: Abilities::default(),
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! One at a time, because a load balancer takes one change at a time, and a crash between two is just another state to start from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,11 +14,12 @@ use kuryr_openstack::load_balancing::{
 };
 use kuryr_openstack::network::FloatingIp;
 
-use super::desired::{Balancer, Desired, Listener, Member};
+use super::desired::{Balancer, Desired, Listener, Public};
+use super::differs::Difference;
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
 use super::marks::Marks;
-use super::record;
+use super::{differs, record, remarks};
 
 /// How load balancers are to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,20 +52,27 @@ pub(crate) enum Call {
     /// What carries a load balancer is replaced.
     FailOver(String),
     CreateListener(Place),
-    /// A listener's timeouts or whom it lets in.
+    /// A listener's limits or whom it lets in.
     UpdateListener(String, Place),
     DeleteListener(String),
     /// The pool of a listener.
     CreatePool(String, Place),
-    /// A pool's persistence.
+    /// How a pool chooses members.
     UpdatePool(String, Place),
     DeletePool(String),
     /// All members of a pool.
     SetMembers(String, Place),
+    /// What tries the members of a pool.
+    CreateMonitor(String, Place),
+    UpdateMonitor(String, Place),
+    /// A pool's health monitor: pool and monitor.
+    DeleteMonitor(String, String),
     /// A floating IP that leads to the load balancer.
     Publish,
     /// Lets a floating IP lead to the load balancer.
     Lead(String),
+    /// Puts another floating IP in the place of one.
+    Replace(String),
     /// Gives a floating IP back.
     Withdraw(String),
 }
@@ -153,7 +161,7 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
             Next::Do(Step::DropLegacyFinalizer, "nothing is left that it would protect")
         }
         (Desired::Nothing(why), None) => Next::Settled(why),
-        (Desired::Balanced(_), Some(record)) if !is_recorded(record, &observed.held, way) => {
+        (Desired::Balanced(balancer), Some(record)) if !is_recorded(record, balancer, &observed.held, way) => {
             Next::Do(Step::RecordStatus, "what Octavia has is not written down")
         }
         (Desired::Balanced(_), _) => Next::Settled("all is as it should be"),
@@ -164,7 +172,9 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
 /// somebody else's word.
 fn untold(desired: &Desired, observed: &Observed) -> Option<Option<IpAddr>> {
     let told = observed.service.as_ref()?.told.as_slice();
-    if let (Desired::Balanced(Balancer { public: Some(_), .. }), Some(floating)) = (desired, &observed.held.floating) {
+    if let (Desired::Balanced(balancer), Some(floating)) = (desired, &observed.held.floating)
+        && balancer.public.is_some()
+    {
         let address = floating.floating_ip_address?;
         return (told != [address]).then_some(Some(address));
     }
@@ -190,17 +200,18 @@ fn unread(held: &Held) -> Option<String> {
     held.members.iter().find(|(_, members)| is_unread(members)).map(|(pool, _)| pool.clone())
 }
 
-/// Whether the KuryrLoadBalancer says what Octavia has, and that it is well.
-fn is_recorded(record: &KuryrLoadBalancer, held: &Held, way: &Way) -> bool {
+/// Whether the KuryrLoadBalancer says what Octavia has, that it is well, and what there is to know.
+fn is_recorded(record: &KuryrLoadBalancer, wanted: &Balancer, held: &Held, way: &Way) -> bool {
     let before = record.status.clone().unwrap_or_default();
-    let mut now = record::status(held, &before, &way.marks);
+    let mut now = record::status(held, &before, &way.marks, Some(wanted.keeps_address));
     now.conditions.clone_from(&before.conditions);
-    now == before && record::is_well(&before) && !record.finalizers().is_empty()
+    let is_told = record::is_well(&before) && remarks::are_told(&before.conditions, &wanted.remarks);
+    now == before && is_told && !record.finalizers().is_empty()
 }
 
 /// The next call, or what has to be awaited in Octavia; `None` if the cloud has what it should.
 pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<Next> {
-    let floating = observed.floating.as_ref();
+    let floating = observed.floating.as_ref().or(observed.spare.first());
     let Some(there) = &observed.balancer else {
         return match desired {
             Desired::Nothing(why) => floating.map(|floating| call(Call::Withdraw(floating.id.clone()), why)),
@@ -230,25 +241,37 @@ pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<
     }
     too_much(wanted, observed, way)
         .or_else(|| missing(wanted, observed, way))
-        .or_else(|| public(wanted, there, floating))
+        .or_else(|| public(wanted, there, observed))
 }
 
 /// The address from outside, last: whoever uses it is to find everything behind it.
-fn public(wanted: &Balancer, there: &octavia::LoadBalancer, floating: Option<&FloatingIp>) -> Option<Next> {
-    match (&wanted.public, floating) {
+fn public(wanted: &Balancer, there: &octavia::LoadBalancer, observed: &Held) -> Option<Next> {
+    let next = match (&wanted.public, &observed.floating) {
         (None, None) => None,
         (None, Some(floating)) => {
             Some(call(Call::Withdraw(floating.id.clone()), "the Service is no LoadBalancer of ours"))
         }
+        (Some(public), None) if public.held_back => None,
         (Some(_), None) => Some(call(Call::Publish, "the LoadBalancer has no address from outside")),
         (Some(public), Some(floating)) => {
-            let another = public.asked.is_some() && public.asked != floating.floating_ip_address;
-            if another {
-                return Some(call(Call::Withdraw(floating.id.clone()), "another address is asked for"));
-            }
             let leads = floating.port_id.is_some() && floating.port_id == there.vip_port_id;
-            (!leads).then(|| call(Call::Lead(floating.id.clone()), "the floating IP leads elsewhere"))
+            match is_another(public, floating) && !public.held_back {
+                // The old one works until the new one is ours.
+                true => Some(call(Call::Replace(floating.id.clone()), "another address is asked for")),
+                false => (!leads).then(|| call(Call::Lead(floating.id.clone()), "the floating IP leads elsewhere")),
+            }
         }
+    };
+    let too_many = || Some(call(Call::Withdraw(observed.spare.first()?.id.clone()), "the Service has another address"));
+    next.or_else(too_many)
+}
+
+/// Whether another floating IP is asked for. Where no address is said, a network may be.
+fn is_another(public: &Public, floating: &FloatingIp) -> bool {
+    match (public.asked, &public.network) {
+        (Some(asked), _) => floating.floating_ip_address != Some(asked),
+        (None, Some(network)) => floating.floating_network_id != *network,
+        (None, None) => false,
     }
 }
 
@@ -309,64 +332,60 @@ fn missing(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
         let Some(there) = observed.listeners.iter().find(|there| place_of(there) == Some(place)) else {
             return Some(call(Call::CreateListener(place), "the Service has this port"));
         };
-        if listener_differs(listener, there, way) {
-            return Some(call(Call::UpdateListener(there.id.clone(), place), "timeouts or source ranges differ"));
+        if differs::listener(listener, there, way) {
+            return Some(call(Call::UpdateListener(there.id.clone(), place), "limits or source ranges differ"));
         }
         let Some(pool) = pool_of(observed, there) else {
             return Some(call(Call::CreatePool(there.id.clone(), place), "the listener has no pool"));
         };
-        if pool.lb_algorithm != way.algorithm || persistence(pool) != listener.affinity.is_some() {
+        if differs::protocol(listener, pool) {
+            return Some(call(Call::DeletePool(pool.id.clone()), "its members are to be spoken to differently"));
+        }
+        if differs::choice(listener, pool) {
             return Some(call(Call::UpdatePool(pool.id.clone(), place), "how members are chosen differs"));
         }
         let members = observed.members.get(&pool.id).map(Vec::as_slice).unwrap_or_default();
         let step = || Call::SetMembers(pool.id.clone(), place);
-        match members_differ(&listener.members, members) {
+        match differs::members(&listener.members, members) {
             Some(Difference::Others) => return Some(call(step(), "the endpoints differ")),
             Some(Difference::Failed) if !way.repairs => {}
             Some(Difference::Failed) => return Some(Next::Repair(step(), "a member is in ERROR")),
             None => {}
         }
+        if let Some(next) = monitor(listener, place, pool, observed, way) {
+            return Some(next);
+        }
     }
     None
 }
 
-fn persistence(pool: &octavia::Pool) -> bool {
-    pool.session_persistence.is_some()
-}
-
-fn listener_differs(wanted: &Listener, there: &octavia::Listener, way: &Way) -> bool {
-    let (client, member) = wanted.timeouts;
-    let mut ranges = there.allowed_cidrs.clone().unwrap_or_default();
-    let mut wanted_ranges = wanted.source_ranges.clone();
-    ranges.sort_unstable();
-    wanted_ranges.sort_unstable();
-    client.is_some_and(|client| there.timeout_client_data != Some(client))
-        || member.is_some_and(|member| there.timeout_member_data != Some(member))
-        || way.source_ranges && ranges != wanted_ranges
-}
-
-/// How the members of a pool differ from what they should be.
-enum Difference {
-    /// There are others.
-    Others,
-    /// They are the same, and one of them failed.
-    Failed,
-}
-
-fn members_differ(wanted: &BTreeMap<(IpAddr, u16), Member>, there: &[octavia::Member]) -> Option<Difference> {
-    let found: BTreeSet<(IpAddr, u16)> =
-        there.iter().filter_map(|member| Some((member.address?, member.protocol_port))).collect();
-    if found.len() != there.len() || !wanted.keys().eq(found.iter()) {
-        return Some(Difference::Others);
+/// What is to be done of a pool's health monitor. One of another name is somebody else's.
+fn monitor(wanted: &Listener, place: Place, pool: &octavia::Pool, observed: &Held, way: &Way) -> Option<Next> {
+    let there = observed.monitors.get(&pool.id);
+    let ours = there.filter(|there| there.name == wanted.name);
+    let delete = |there: &octavia::HealthMonitor| Call::DeleteMonitor(pool.id.clone(), there.id.clone());
+    match (wanted.monitor?, ours) {
+        (None, Some(ours)) => Some(call(delete(ours), "members are not to be tried")),
+        (Some(wanted), Some(ours)) if wanted.kind != ours.kind => {
+            Some(call(delete(ours), "members are to be tried differently"))
+        }
+        (Some(_), Some(ours)) if ours.provisioning_status == ProvisioningStatus::Error => {
+            way.repairs.then(|| Next::Repair(delete(ours), "a health monitor is in ERROR"))
+        }
+        (Some(wanted), Some(ours)) if differs::monitor(wanted, ours) => {
+            Some(call(Call::UpdateMonitor(ours.id.clone(), place), "how often members are tried differs"))
+        }
+        (Some(_), None) if there.is_none() => {
+            Some(call(Call::CreateMonitor(pool.id.clone(), place), "members are to be tried"))
+        }
+        _ => None,
     }
-    let failed = there.iter().any(|member| member.provisioning_status == ProvisioningStatus::Error);
-    failed.then_some(Difference::Failed)
 }
 
 /// Kubernetes' word for what a pool speaks; `None` for what no Service does.
 pub(crate) fn protocol_of(pool: &octavia::Pool) -> Option<&'static str> {
     match pool.protocol {
-        PoolProtocol::Tcp => Some(Protocol::Tcp.as_str()),
+        PoolProtocol::Tcp | PoolProtocol::Proxy | PoolProtocol::ProxyV2 => Some(Protocol::Tcp.as_str()),
         PoolProtocol::Udp => Some(Protocol::Udp.as_str()),
         PoolProtocol::Sctp => Some(Protocol::Sctp.as_str()),
         _ => None,

@@ -9,37 +9,91 @@ use kuryr_openstack::network::{FloatingIp, FloatingIpQuery, NewFloatingIp};
 use kuryr_openstack::{Error, ErrorKind};
 use serde_json::json;
 
-use super::Services;
-use super::desired::Balancer;
+use super::desired::{Balancer, Desired, Public};
 use super::facts::ServiceFacts;
+use super::index::Held;
 use super::plan::Observed;
+use super::{Services, record};
 use crate::cache::Key;
 use crate::trouble::Trouble;
 
 impl Services {
     /// Lets a floating IP lead to the load balancer: the one that is asked for, or a new one.
     pub(super) async fn publish(&self, key: &Key, wanted: &Balancer) -> Result<(), Trouble> {
-        let (Some(external), Some(public)) = (&self.settings.external, &wanted.public) else { return Ok(()) };
-        let port = self.index.of(key).0.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
-        let Some(port) = port else {
-            return Err(Trouble::transient(
-                "VipWithoutPort",
-                "Octavia has not said the port of the load balancer's VIP yet",
-            ));
-        };
+        let Some(public) = &wanted.public else { return Ok(()) };
+        let port = self.vip_port(key)?;
         if let Some(asked) = public.asked
             && let Some(found) = self.asked_for(key, asked, &port).await?
         {
             let led = self.cloud.network().set_floating_ip_port(&found.id, Some(&port)).await?;
             tracing::info!(%key, address = %asked, "floating IP taken");
-            self.index.change(key, |held| held.floating = Some(led));
+            self.index.change(key, |held| take(held, led));
             return Ok(());
         }
+        let made = self.make(key, public, Some(port)).await?;
+        self.index.change(key, |held| take(held, made));
+        Ok(())
+    }
+
+    /// Puts the floating IP that is asked for in the place of another. What works is taken away when its successor is ours, not before.
+    pub(super) async fn replace(
+        &self,
+        key: &Key,
+        observed: &Observed,
+        desired: &Desired,
+        id: &str,
+    ) -> Result<(), Trouble> {
+        let Desired::Balanced(balancer) = desired else { return Ok(()) };
+        let Some(public) = &balancer.public else { return Ok(()) };
+        let port = self.vip_port(key)?;
+        let found = match public.asked {
+            Some(asked) => self.asked_for(key, asked, &port).await?,
+            // Of a change that was not finished.
+            None => observed
+                .held
+                .spare
+                .iter()
+                .find(|spare| Some(&spare.floating_network_id) == public.network.as_ref())
+                .cloned(),
+        };
+        let successor = match found {
+            Some(found) => found,
+            None => self.make(key, public, None).await?,
+        };
+        self.withdraw(key, observed, desired, id).await?;
+        let led = self.cloud.network().set_floating_ip_port(&successor.id, Some(&port)).await.inspect_err(|error| {
+            // It is known by its description, or by its address, and led there with the next attempt.
+            tracing::debug!(%key, %error, "the new floating IP does not lead to the load balancer yet");
+            self.index.mark_uncertain(key);
+        })?;
+        tracing::info!(%key, address = ?led.floating_ip_address, "floating IP replaced");
+        self.index.change(key, |held| take(held, led));
+        Ok(())
+    }
+
+    /// The port of the load balancer's VIP.
+    fn vip_port(&self, key: &Key) -> Result<String, Trouble> {
+        let port = self.index.of(key).0.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
+        port.ok_or_else(|| {
+            Trouble::transient("VipWithoutPort", "Octavia has not said the port of the load balancer's VIP yet")
+        })
+    }
+
+    /// Makes a floating IP.
+    async fn make(&self, key: &Key, public: &Public, port: Option<String>) -> Result<FloatingIp, Trouble> {
+        let external = self.settings.external.as_ref();
+        let usual = external.map(|external| external.network.clone());
+        let Some(network) = public.network.clone().or_else(|| usual.clone()) else {
+            let message = "there is no network for addresses from outside; set [neutron_defaults] external_svc_net";
+            return Err(Trouble::mistake("ExternalNetworkNotFound", message));
+        };
+        // The subnet that is configured is of the network that is configured.
+        let usual = external.filter(|_| usual.as_ref() == Some(&network)).and_then(|external| external.subnet.clone());
         let new = NewFloatingIp {
-            floating_network_id: external.network.clone(),
-            subnet_id: external.subnet.clone(),
+            floating_network_id: network,
+            subnet_id: public.subnet.clone().or(usual),
             floating_ip_address: public.asked,
-            port_id: Some(port),
+            port_id: port,
             project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
             description: self.marks.description(key),
         };
@@ -50,8 +104,7 @@ impl Services {
             explain(error, public.asked)
         })?;
         tracing::info!(%key, address = ?made.floating_ip_address, "floating IP created");
-        self.index.change(key, |held| held.floating = Some(made));
-        Ok(())
+        Ok(made)
     }
 
     /// The floating IP with an address that is asked for, if there is one and it is free.
@@ -86,8 +139,8 @@ impl Services {
 
     /// Lets a floating IP lead to the load balancer.
     pub(super) async fn lead(&self, key: &Key, id: &str) -> Result<(), Trouble> {
-        let port = self.index.of(key).0.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
-        match self.cloud.network().set_floating_ip_port(id, port.as_deref()).await {
+        let port = self.vip_port(key)?;
+        match self.cloud.network().set_floating_ip_port(id, Some(&port)).await {
             Ok(led) => self.index.change(key, |held| held.floating = Some(led)),
             Err(error) if error.kind() == ErrorKind::NotFound => self.index.change(key, |held| held.floating = None),
             Err(error) => return Err(explain(error, None)),
@@ -95,14 +148,25 @@ impl Services {
         Ok(())
     }
 
-    /// Gives a floating IP back: deleted if Kuryr made it, else led nowhere.
-    pub(super) async fn withdraw(&self, key: &Key, observed: &Observed, id: &str) -> Result<(), Trouble> {
-        let Some(floating) = &observed.held.floating else { return Ok(()) };
+    /// Gives a floating IP back: deleted if Kuryr made it and it is not to be kept, else led nowhere.
+    pub(super) async fn withdraw(
+        &self,
+        key: &Key,
+        observed: &Observed,
+        desired: &Desired,
+        id: &str,
+    ) -> Result<(), Trouble> {
+        let all = observed.held.floating.iter().chain(&observed.held.spare);
+        let Some(floating) = all.into_iter().find(|floating| floating.id == id) else { return Ok(()) };
         let recorded = observed.record.as_ref().and_then(|record| record.status.as_ref()?.service_pub_ip_info.clone());
+        let recorded = recorded.filter(|recorded| recorded.ip_id == id);
+        let keeps = match desired {
+            Desired::Balanced(balancer) => balancer.keeps_address,
+            // The Service is gone; what it wished was written down.
+            Desired::Nothing(_) => recorded.as_ref().is_some_and(record::is_kept),
+        };
         let network = self.cloud.network();
-        let outcome = if self.marks.made(floating, recorded.as_ref()) {
-            network.delete_floating_ip(id).await
-        } else {
+        let outcome = if !self.marks.made(floating, recorded.as_ref()) {
             // Its owner may have let it lead elsewhere meanwhile.
             let port = observed.held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.as_ref());
             match network.floating_ip(id).await {
@@ -112,13 +176,21 @@ impl Services {
                 Ok(_) => Ok(()),
                 Err(error) => Err(error),
             }
+        } else if keeps {
+            // Nobody's any more: without our mark it is not collected.
+            network.release_floating_ip(id, &format!("kept of Service {key}")).await.map(drop)
+        } else {
+            network.delete_floating_ip(id).await
         };
         match outcome {
             Ok(()) => tracing::info!(%key, address = ?floating.floating_ip_address, "floating IP given back"),
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             Err(error) => return Err(error.into()),
         }
-        self.index.change(key, |held| held.floating = None);
+        self.index.change(key, |held| {
+            held.floating = held.floating.take().filter(|known| known.id != id);
+            held.spare.retain(|known| known.id != id);
+        });
         Ok(())
     }
 
@@ -144,6 +216,12 @@ impl Services {
         }
         Ok(())
     }
+}
+
+/// This one leads to the load balancer.
+fn take(held: &mut Held, floating: FloatingIp) {
+    held.spare.retain(|known| known.id != floating.id);
+    held.floating = Some(floating);
 }
 
 /// What an answer of Neutron's about floating IPs means for the Service's owner.

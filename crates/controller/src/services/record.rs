@@ -27,7 +27,7 @@ pub(crate) fn spec(
         protocol: Some(port.protocol.as_str().to_owned()),
         target_port: port.target.clone(),
     });
-    let (client, member) = service.timeouts;
+    let timeouts = service.annotations.timeouts;
     KuryrLoadBalancerSpec {
         ip: service.cluster_ips.first().map(ToString::to_string),
         lb_ip: service.asked_address.map(|address| address.to_string()),
@@ -37,8 +37,8 @@ pub(crate) fn spec(
         subnet_id: Some(settings.subnet.clone()),
         security_groups_ids: before.security_groups_ids.clone(),
         provider: settings.provider.clone(),
-        timeout_client_data: Some(client.unwrap_or(0).into()),
-        timeout_member_data: Some(member.unwrap_or(0).into()),
+        timeout_client_data: Some(timeouts.client_data.unwrap_or(0).into()),
+        timeout_member_data: Some(timeouts.member_data.unwrap_or(0).into()),
         endpoint_slices: before.endpoint_slices.clone(),
     }
 }
@@ -51,8 +51,14 @@ pub(crate) fn is_well(status: &KuryrLoadBalancerStatus) -> bool {
     condition::ready(&status.conditions).is_some_and(|ready| ready.reason == BALANCED)
 }
 
-/// What the cloud has, without conditions. Members whose ids are not known yet are left out.
-pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus, marks: &Marks) -> KuryrLoadBalancerStatus {
+/// What the cloud has, without conditions. Members whose ids are not known yet are left out. `keep`: whether the floating IP is to outlive
+/// the Service; `None` if that is as before.
+pub(crate) fn status(
+    held: &Held,
+    before: &KuryrLoadBalancerStatus,
+    marks: &Marks,
+    keep: Option<bool>,
+) -> KuryrLoadBalancerStatus {
     let Some(balancer) = &held.balancer else {
         // Whose floating IP it is must not be forgotten while its load balancer is made anew.
         let service_pub_ip_info = before.service_pub_ip_info.clone();
@@ -71,18 +77,33 @@ pub(crate) fn status(held: &Held, before: &KuryrLoadBalancerStatus, marks: &Mark
         listeners,
         pools,
         members,
-        service_pub_ip_info: held.floating.as_ref().map(|floating| public_address(floating, before, marks)),
+        service_pub_ip_info: held.floating.as_ref().map(|floating| public_address(floating, before, marks, keep)),
         conditions: Vec::new(),
     }
 }
 
-fn public_address(floating: &FloatingIp, before: &KuryrLoadBalancerStatus, marks: &Marks) -> PublicAddressRecord {
-    let made = marks.made(floating, before.service_pub_ip_info.as_ref());
+fn public_address(
+    floating: &FloatingIp,
+    before: &KuryrLoadBalancerStatus,
+    marks: &Marks,
+    keep: Option<bool>,
+) -> PublicAddressRecord {
+    let recorded = before.service_pub_ip_info.as_ref();
+    let made = marks.made(floating, recorded);
+    let kept = keep.unwrap_or_else(|| recorded.is_some_and(|known| known.ip_id == floating.id && is_kept(known)));
     PublicAddressRecord {
         ip_id: floating.id.clone(),
         ip_addr: floating.floating_ip_address.map(|address| address.to_string()).unwrap_or_default(),
-        alloc_method: if made { MADE } else { "user" }.to_owned(),
+        alloc_method: if made && !kept { MADE } else { KEPT }.to_owned(),
     }
+}
+
+/// What a KuryrLoadBalancer says of a floating IP that outlives it: somebody else made it, or it is to be kept.
+const KEPT: &str = "user";
+
+/// Whether a floating IP is to outlive its Service.
+pub(crate) fn is_kept(recorded: &PublicAddressRecord) -> bool {
+    recorded.alloc_method == KEPT
 }
 
 fn load_balancer(balancer: &LoadBalancer, security_groups: Vec<String>) -> LoadBalancerRecord {

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kuryr_openstack::load_balancing as octavia;
-use kuryr_openstack::load_balancing::{LbAlgorithm, ListenerProtocol, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{LbAlgorithm, ListenerProtocol, LoadBalancingVersion, ProvisioningStatus};
 use serde_json::{Value, json};
 
-use super::desired::{Balancer, Desired, Setting, desired};
+use super::abilities::Abilities;
+use super::annotations::Annotations;
+use super::desired::{Balancer, Desired, Listener, Setting, desired};
 use super::facts::{Protocol, ServiceFacts, SliceFacts};
 use super::index::Held;
 use super::marks::Marks;
 use super::plan::{Call, Next, Step, Way, of_cloud};
+use super::remarks;
 use crate::config::MemberMode;
 
 fn service(more: Value) -> ServiceFacts {
@@ -54,7 +57,13 @@ fn setting() -> Setting {
 }
 
 fn within(prefix: &str) -> Setting {
-    Setting { subnets: vec![("pods".to_owned(), prefix.parse().unwrap())], mode: MemberMode::L2, ..Setting::default() }
+    Setting {
+        subnets: vec![("pods".to_owned(), prefix.parse().unwrap())],
+        mode: MemberMode::L2,
+        algorithm: LbAlgorithm::SourceIpPort,
+        abilities: Abilities::of(Some("ovn"), LoadBalancingVersion::new(26)),
+        ..Setting::default()
+    }
 }
 
 fn ovn() -> Way {
@@ -118,7 +127,9 @@ impl Model {
                 });
             }
             Call::DeleteBalancer(_) | Call::FailOver(_) => *there = Held::default(),
-            Call::Publish | Call::Lead(_) | Call::Withdraw(_) => panic!("nothing here is public: {call:?}"),
+            Call::Publish | Call::Lead(_) | Call::Replace(_) | Call::Withdraw(_) => {
+                panic!("nothing here is public: {call:?}")
+            }
             Call::CreateListener((protocol, port)) => {
                 let protocol = match protocol {
                     Protocol::Tcp => ListenerProtocol::Tcp,
@@ -135,19 +146,37 @@ impl Model {
                 there.listeners.push(listener);
             }
             Call::UpdateListener(id, place) => {
-                let (client, member) = balanced(wanted).listeners[place].timeouts;
+                let wanted = &balanced(wanted).listeners[place];
                 for listener in there.listeners.iter_mut().filter(|listener| listener.id == *id) {
-                    (listener.timeout_client_data, listener.timeout_member_data) = (client, member);
+                    listener.timeout_client_data = wanted.timeouts.client_data;
+                    listener.timeout_member_data = wanted.timeouts.member_data;
+                    listener.connection_limit = wanted.connection_limit;
+                    listener.allowed_cidrs = Some(wanted.source_ranges.clone());
                 }
+            }
+            Call::CreateMonitor(pool, place) => {
+                let listens = &balanced(wanted).listeners[place];
+                let monitor =
+                    octavia::HealthMonitor { id, name: listens.name.clone(), ..octavia::HealthMonitor::default() };
+                there.monitors.insert(pool.clone(), with_rhythm(monitor, listens));
+            }
+            Call::UpdateMonitor(id, place) => {
+                for monitor in there.monitors.values_mut().filter(|monitor| monitor.id == *id) {
+                    *monitor = with_rhythm(monitor.clone(), &balanced(wanted).listeners[place]);
+                }
+            }
+            Call::DeleteMonitor(pool, _) => {
+                there.monitors.remove(pool);
             }
             Call::DeleteListener(id) => there.listeners.retain(|listener| listener.id != *id),
             Call::CreatePool(listener, place) => {
-                let affinity = balanced(wanted).listeners[place].affinity;
+                let listens = &balanced(wanted).listeners[place];
                 let pool = octavia::Pool {
                     id: id.clone(),
                     provisioning_status: active,
-                    lb_algorithm: LbAlgorithm::SourceIpPort,
-                    session_persistence: affinity.map(|_| source_ip()),
+                    protocol: listens.pool_protocol.unwrap(),
+                    lb_algorithm: listens.algorithm.unwrap(),
+                    session_persistence: listens.affinity.clone(),
                     ..octavia::Pool::default()
                 };
                 there.pools.push(pool);
@@ -156,14 +185,16 @@ impl Model {
                 }
             }
             Call::UpdatePool(id, place) => {
-                let affinity = balanced(wanted).listeners[place].affinity;
+                let listens = &balanced(wanted).listeners[place];
                 for pool in there.pools.iter_mut().filter(|pool| pool.id == *id) {
-                    pool.session_persistence = affinity.map(|_| source_ip());
+                    pool.session_persistence = listens.affinity.clone();
+                    pool.lb_algorithm = listens.algorithm.unwrap_or(pool.lb_algorithm);
                 }
             }
             Call::DeletePool(id) => {
                 there.pools.retain(|pool| pool.id != *id);
                 there.members.remove(id);
+                there.monitors.remove(id);
                 for found in &mut there.listeners {
                     found.default_pool_id = found.default_pool_id.take().filter(|pool| pool != id);
                 }
@@ -182,12 +213,16 @@ impl Model {
     }
 }
 
-fn source_ip() -> octavia::SessionPersistence {
-    octavia::SessionPersistence {
-        kind: octavia::Persistence::SourceIp,
-        cookie_name: None,
-        persistence_timeout: None,
-        persistence_granularity: None,
+fn with_rhythm(monitor: octavia::HealthMonitor, listens: &Listener) -> octavia::HealthMonitor {
+    let wanted = listens.monitor.flatten().unwrap();
+    octavia::HealthMonitor {
+        kind: wanted.kind,
+        provisioning_status: ProvisioningStatus::Active,
+        delay: wanted.rhythm.delay,
+        timeout: wanted.rhythm.timeout,
+        max_retries: wanted.rhythm.max_retries,
+        max_retries_down: wanted.rhythm.max_retries_down,
+        ..monitor
     }
 }
 
@@ -330,4 +365,172 @@ fn what_waits_for_its_repair_stops_nothing_else() {
     assert_eq!(model.there.listeners[0].id, failed);
     model.there.balancer.as_mut().unwrap().provisioning_status = ProvisioningStatus::Error;
     assert!(matches!(of_cloud(&wanted(1..3), &model.there, &waits), Some(Next::Settled(_))));
+}
+
+#[test]
+fn pods_that_are_said_to_be_ready_are_taken_also_while_they_end() {
+    // A Service with publishNotReadyAddresses.
+    let mut ending = slice(1..3, &http());
+    Arc::make_mut(&mut ending).endpoints.iter_mut().for_each(|endpoint| endpoint.ending = true);
+    let wanted = desired("default/web", Some(&service(json!({}))), &[ending, slice(7..8, &http())], &setting());
+    assert_eq!(balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.len(), 3);
+}
+
+// ---- what providers can and cannot do --------------------------------------------------------------------------------
+
+fn amphora() -> Setting {
+    Setting { abilities: Abilities::of(Some("amphora"), LoadBalancingVersion::new(26)), ..setting() }
+}
+
+/// A Service with these annotations of the cloud controller manager.
+fn annotated(annotations: &[(&str, &str)], more: Value) -> ServiceFacts {
+    let mut facts = service(more);
+    let named =
+        annotations.iter().map(|(name, value)| (format!("loadbalancer.openstack.org/{name}"), (*value).to_owned()));
+    facts.annotations = Annotations::read(&named.collect(), &mut facts.wrong);
+    facts
+}
+
+fn wanted_of(service: &ServiceFacts, setting: &Setting) -> Desired {
+    desired("default/web", Some(service), &[slice(1..3, &http())], setting)
+}
+
+fn reasons(service: &ServiceFacts, setting: &Setting) -> Vec<&'static str> {
+    let wanted = wanted_of(service, setting);
+    let remarks = remarks::of(service, balanced(&wanted), setting, &Held::default());
+    remarks.into_iter().map(|remark| remark.reason).collect()
+}
+
+#[test]
+fn how_long_a_client_is_kept_changes_where_octavia_takes_that() {
+    let affine = |protocol: &str, seconds: u32| {
+        let ports = json!([{ "name": "http", "port": 80, "protocol": protocol }]);
+        let service = service(json!({ "ports": ports, "sessionAffinity": "ClientIP",
+            "sessionAffinityConfig": { "clientIP": { "timeoutSeconds": seconds } } }));
+        let targets = json!([{ "name": "http", "port": 80, "protocol": protocol }]);
+        desired("default/web", Some(&service), &[slice(1..3, &targets)], &amphora())
+    };
+    for (protocol, calls) in [("UDP", 1), ("SCTP", 1), ("TCP", 0)] {
+        let mut model = Model::default();
+        model.settle(&affine(protocol, 60));
+        assert_eq!(model.calls_for(&affine(protocol, 90)), calls, "{protocol}");
+    }
+}
+
+#[test]
+fn who_may_come_in_is_said_in_the_family_of_the_vip() {
+    let ranges = json!({ "type": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.7/24", "2001:db8::/64"] });
+    let mut setting = amphora();
+    setting.subnets.push(("pods6".to_owned(), "fd00::/64".parse().unwrap()));
+    let wanted = wanted_of(&service(ranges.clone()), &setting);
+    let let_in = |wanted: &Desired| {
+        let listener = balanced(wanted).listeners[&(Protocol::Tcp, 80)].clone();
+        listener.source_ranges.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(let_in(&wanted), ["10.20.0.0/16", "192.0.2.0/24"]);
+    // OVN lets in everybody: nothing is opened for it.
+    let ovn = Setting { public: true, ..self::setting() };
+    let open = wanted_of(&service(ranges), &ovn);
+    assert!(let_in(&open).is_empty() && balanced(&open).public.as_ref().unwrap().held_back);
+}
+
+#[test]
+fn a_port_octavia_is_too_old_for_is_left_out_and_the_others_are_served() {
+    let ports = json!([{ "name": "http", "port": 80, "protocol": "TCP" }, { "name": "s", "port": 132, "protocol": "SCTP" },
+        { "name": "u", "port": 80, "protocol": "UDP" }]);
+    let three = service(json!({ "ports": ports }));
+    let old = Setting { abilities: Abilities::of(Some("amphora"), LoadBalancingVersion::new(12)), ..setting() };
+    let wanted = wanted_of(&three, &old);
+    assert_eq!(balanced(&wanted).listeners.keys().collect::<Vec<_>>(), [&(Protocol::Tcp, 80)]);
+    assert_eq!(reasons(&three, &old), ["PortNotServed"]);
+    let wanted = wanted_of(&three, &amphora());
+    assert_eq!(balanced(&wanted).listeners.len(), 3);
+    assert_eq!(reasons(&three, &amphora()), [] as [&str; 0]);
+}
+
+#[test]
+fn limits_pools_and_monitors_follow_their_annotations_in_few_calls() {
+    let mut model = Model::default();
+    let settle = |model: &mut Model, annotations: &[(&str, &str)]| {
+        model.calls_for(&wanted_of(&annotated(annotations, json!({})), &amphora()))
+    };
+    assert_eq!(settle(&mut model, &[]), 4);
+    assert_eq!(settle(&mut model, &[("connection-limit", "100"), ("timeout-member-data", "60000")]), 1);
+    assert_eq!(model.there.listeners[0].connection_limit, Some(100));
+    // What cannot be read leaves what is there.
+    assert_eq!(settle(&mut model, &[("connection-limit", "many"), ("timeout-member-data", "long")]), 0);
+    assert_eq!(settle(&mut model, &[]), 1, "without limit again");
+    assert_eq!(settle(&mut model, &[("lb-method", "LEAST_CONNECTIONS")]), 1);
+    assert_eq!(settle(&mut model, &[("lb-method", "LEAST")]), 0);
+    assert_eq!(settle(&mut model, &[]), 1);
+    let monitored = [("enable-health-monitor", "true"), ("health-monitor-delay", "10")];
+    assert_eq!(settle(&mut model, &monitored[..1]), 1);
+    assert_eq!(settle(&mut model, &monitored), 1);
+    assert!(matches!(model.calls.last(), Some(Call::UpdateMonitor(..))));
+    model.there.monitors.values_mut().for_each(|monitor| monitor.provisioning_status = ProvisioningStatus::Error);
+    assert_eq!(settle(&mut model, &monitored), 2, "one that failed is made anew");
+    assert_eq!(settle(&mut model, &[("proxy-protocol", "true"), monitored[0], monitored[1]]), 4);
+    assert_eq!(model.there.pools[0].protocol, octavia::PoolProtocol::Proxy);
+    assert_eq!(settle(&mut model, &[("proxy-protocol", "v2")]), 3);
+    assert_eq!(settle(&mut model, &[]), 3);
+    assert!(model.there.monitors.is_empty());
+}
+
+#[test]
+fn a_monitor_that_somebody_else_made_is_left_alone() {
+    let mut model = Model::default();
+    model.settle(&wanted_of(&service(json!({})), &amphora()));
+    let foreign = octavia::HealthMonitor { id: "m".to_owned(), name: "mine".to_owned(), ..Default::default() };
+    model.there.monitors.insert(model.there.pools[0].id.clone(), foreign);
+    assert_eq!(model.calls_for(&wanted_of(&service(json!({})), &amphora())), 0);
+    let monitored = annotated(&[("enable-health-monitor", "true")], json!({}));
+    assert_eq!(model.calls_for(&wanted_of(&monitored, &amphora())), 0);
+}
+
+#[test]
+fn what_is_not_as_asked_is_told_by_its_reason() {
+    type Pairs = &'static [(&'static str, &'static str)];
+    type Reasons = &'static [&'static str];
+    let local = json!({ "type": "LoadBalancer", "externalTrafficPolicy": "Local" });
+    let ranges = json!({ "type": "LoadBalancer", "loadBalancerSourceRanges": ["192.0.2.0/24"] });
+    let internal = json!({ "internalTrafficPolicy": "Local" });
+    let cases: [(Pairs, Value, Reasons, Reasons); 18] = [
+        (&[], json!({}), &[], &[]),
+        (&[], json!({ "allocateLoadBalancerNodePorts": false }), &[], &[]),
+        (&[], json!({ "sessionAffinity": "ClientIP" }), &["NotHonoured"], &[]),
+        (&[], local.clone(), &[], &["NotHonoured"]),
+        (&[("proxy-protocol", "true")], local, &["NotHonoured"], &[]),
+        (&[], internal, &["NotHonoured"], &["NotHonoured"]),
+        (&[], ranges, &["SourceRangesNotEnforced"], &[]),
+        (&[], json!({ "externalIPs": ["192.0.2.7"] }), &["ExternalIpsRefused"], &["ExternalIpsRefused"]),
+        (&[], json!({ "type": "NodePort" }), &["NodePortsNotServed"], &["NodePortsNotServed"]),
+        (&[("connection-limit", "5")], json!({}), &["NotHonoured"], &[]),
+        (&[("connection-limit", "-1")], json!({}), &[], &[]),
+        (&[("timeout-tcp-inspect", "5")], json!({}), &["NotHonoured"], &[]),
+        (&[("lb-method", "ROUND_ROBIN")], json!({}), &["NotHonoured"], &[]),
+        (&[("lb-method", "SOURCE_IP_PORT")], json!({}), &[], &["NotHonoured"]),
+        (&[("enable-health-monitor", "true")], json!({}), &[], &[]),
+        (&[("flavor-id", "f")], json!({}), &["NotHonoured"], &[]),
+        (&[("class", "dmz")], json!({}), &["AnnotationIgnored"], &["AnnotationIgnored"]),
+        (&[("flavor-id", "")], json!({}), &["ServiceNotUnderstood"], &["ServiceNotUnderstood"]),
+    ];
+    for (annotations, more, on_ovn, on_amphora) in cases {
+        let facts = annotated(annotations, more.clone());
+        let public = |setting: Setting| Setting { public: true, ..setting };
+        let said = (reasons(&facts, &public(setting())), reasons(&facts, &public(amphora())));
+        assert_eq!(said, (on_ovn.to_vec(), on_amphora.to_vec()), "{annotations:?} {more}");
+    }
+}
+
+#[test]
+fn the_class_of_others_leaves_us_the_address_in_the_cluster() {
+    let setting = Setting { public: true, ..amphora() };
+    for (class, is_ours) in [(None, true), (Some("kuryr"), true), (Some("example.org/lb"), false)] {
+        let more =
+            json!({ "type": "LoadBalancer", "loadBalancerClass": class, "loadBalancerSourceRanges": ["192.0.2.0/24"] });
+        let wanted = wanted_of(&service(more), &setting);
+        let balancer = balanced(&wanted);
+        let limited = !balancer.listeners[&(Protocol::Tcp, 80)].source_ranges.is_empty();
+        assert_eq!((balancer.public.is_some(), limited), (is_ours, is_ours), "{class:?}");
+    }
 }

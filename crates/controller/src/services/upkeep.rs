@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use kuryr_openstack::load_balancing::{
-    ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery, ProvisioningStatus,
+    HealthMonitor, HealthMonitorQuery, ListenerQuery, LoadBalancer, LoadBalancerQuery, Member, PoolQuery,
+    ProvisioningStatus,
 };
 use kuryr_openstack::network::FloatingIpQuery;
 use kuryr_openstack::{Error, ErrorKind};
@@ -111,9 +112,19 @@ impl Services {
         for floating in floating_ips {
             let led = floating.port_id.as_ref().and_then(|port| vips.get(port)).cloned();
             let made = self.marks.service_of(&floating).or_else(|| recorded.get(&floating.id).cloned());
-            if let Some(key) = made.or(led) {
-                all.entry(key).or_default().floating = Some(floating);
-            }
+            let Some(key) = made.or(led) else { continue };
+            let recorded = recorded.get(&floating.id).filter(|of| **of == key).is_some();
+            let held = all.entry(key).or_default();
+            let vip = held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.as_ref());
+            let leads = floating.port_id.is_some() && floating.port_id.as_ref() == vip;
+            let (first, second) = match held.floating.take() {
+                None => (floating, None),
+                Some(known) if leads || recorded => (floating, Some(known)),
+                Some(known) => (known, Some(floating)),
+            };
+            held.floating = Some(first);
+            // Of somebody else's nothing is to be taken away.
+            held.spare.extend(second.filter(|second| self.marks.service_of(second).is_some()));
         }
         Ok(())
     }
@@ -131,7 +142,15 @@ impl Services {
                 && balancer.vip_subnet_id.as_ref() == Some(&self.settings.subnet)
                 && (self.marks.are_on(balancer) || recorded.contains(&balancer.id))
         });
-        Ok(ours.filter_map(|balancer| Some((key(&balancer.name)?, balancer))).collect())
+        let mut ours: Vec<(Key, LoadBalancer)> =
+            ours.filter_map(|balancer| Some((key(&balancer.name)?, balancer))).collect();
+        // Of two with one name, the one that is written down is meant, else the one that has the Service's address, else the older id.
+        ours.sort_by_cached_key(|(key, balancer)| {
+            let vip = self.watched.services.get(key).and_then(|service| service.cluster_ips.first().copied());
+            let is_meant = (recorded.contains(&balancer.id), vip.is_some() && balancer.vip_address == vip);
+            (std::cmp::Reverse(is_meant), balancer.id.clone())
+        });
+        Ok(ours)
     }
 
     /// These load balancers with what is on them; `only` narrows the lists to one.
@@ -151,16 +170,27 @@ impl Services {
         let of_pools = PoolQuery { project_id, load_balancer_id: only, ..Default::default() };
         let (listeners, pools) =
             tokio::try_join!(octavia.list_listeners(&of_listeners), octavia.list_pools(&of_pools))?;
-        let owners: HashMap<String, Key> =
-            balancers.iter().map(|(key, balancer)| (balancer.id.clone(), key.clone())).collect();
+        let mut owners: HashMap<String, Key> = HashMap::new();
         for (key, balancer) in balancers {
-            all.entry(key).or_default().balancer = Some(balancer);
+            let held = all.entry(key.clone()).or_default();
+            if held.balancer.is_some() {
+                held.others.push(balancer.id);
+                continue;
+            }
+            owners.insert(balancer.id.clone(), key);
+            held.balancer = Some(balancer);
         }
         for listener in listeners {
             let owner = listener.loadbalancers.first().and_then(|balancer| owners.get(&balancer.id));
             if let Some(held) = owner.and_then(|key| all.get_mut(key)) {
                 held.listeners.push(listener);
             }
+        }
+        let mut monitors: HashMap<String, HealthMonitor> = HashMap::new();
+        if pools.iter().any(|pool| pool.healthmonitor_id.is_some()) {
+            let query = HealthMonitorQuery { project_id: Some(self.project().to_owned()), ..Default::default() };
+            let listed = octavia.list_health_monitors(&query).await?;
+            monitors.extend(listed.into_iter().map(|monitor| (monitor.id.clone(), monitor)));
         }
         let mut with_members = Vec::new();
         for pool in pools {
@@ -170,6 +200,8 @@ impl Services {
                     with_members.push((key.clone(), pool.id.clone()));
                 }
                 if let Some(held) = all.get_mut(key) {
+                    let monitor = pool.healthmonitor_id.as_ref().and_then(|id| monitors.remove(id));
+                    held.monitors.extend(monitor.map(|monitor| (pool.id.clone(), monitor)));
                     held.pools.push(pool);
                 }
             }

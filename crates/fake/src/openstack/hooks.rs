@@ -100,6 +100,16 @@ impl Cloud {
         self.ask(Method::PUT, &format!("routers/{router}/add_router_interface"), &json!({ "subnet_id": subnet }));
     }
 
+    /// Makes a port an interface of a router, as an administrator: a second router in a subnet has no other way.
+    ///
+    /// # Panics
+    ///
+    /// If Neutron refuses: the message is its body.
+    #[track_caller]
+    pub fn add_router_port(&self, router: &str, port: &str) {
+        self.ask(Method::PUT, &format!("routers/{router}/add_router_interface"), &json!({ "port_id": port }));
+    }
+
     /// All of a collection (`ports`, `security-groups`), as an administrator sees them.
     ///
     /// # Panics
@@ -266,6 +276,20 @@ impl Cloud {
         let mut world = self.world();
         self.settle(&mut world);
         world.lbaas.all(kind).map(|object| octavia::shown(&world.lbaas, kind, object)).collect()
+    }
+
+    /// Makes a load balancer as an administrator, done at once. Answers its id.
+    ///
+    /// # Panics
+    ///
+    /// If Octavia refuses: the message is its body.
+    #[track_caller]
+    pub fn create_load_balancer(&self, resource: &Value) -> String {
+        let mut world = self.world();
+        let id = octavia::create(&mut world, resource).unwrap_or_else(|refusal| panic!("{}", refusal.message));
+        world.lbaas.change(octavia::Kind::LoadBalancer, &id, |object| object.set("provisioning_status", "ACTIVE"));
+        self.publish(&mut world);
+        id
     }
 
     /// Sets the provisioning status of a load balancer and of nothing on it, as a provider does that failed: `ERROR`. Whether there

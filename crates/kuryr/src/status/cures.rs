@@ -32,7 +32,11 @@ pub(crate) fn of_service(reason: &str, namespace: &str) -> Option<String> {
         "ProviderNotFound" => {
             "openstack loadbalancer provider list; set [kubernetes] endpoints_driver_octavia_provider in kuryr.conf to one of them"
         }
-        "NotRepaired" => "openstack loadbalancer status show ID, then Octavia's log",
+        "NotRepaired" | "LoadBalancerPending" => "openstack loadbalancer status show ID, then Octavia's log",
+        "AddressOutsideSubnet" => {
+            "openstack subnet list --project PROJECT; set [neutron_defaults] service_subnet to the one that covers --service-cluster-ip-range"
+        }
+        "SecondLoadBalancer" => "openstack loadbalancer list --name NAMESPACE/NAME; delete what nothing uses",
         "ServiceNotUnderstood" => "kubectl edit service NAME: the message says what cannot be read",
         _ => return cure(reason, namespace),
     };
