@@ -55,6 +55,40 @@ struct ByCall {
 
 type Timings<L> = Family<L, Histogram, fn() -> Histogram>;
 
+/// How many, by reason.
+#[derive(Debug, Default)]
+struct Reasons {
+    counts: Family<ByReason, Gauge>,
+    /// Reasons that were ever told, so that one that is nobody's any more goes back to 0.
+    known: Mutex<BTreeSet<String>>,
+}
+
+impl Reasons {
+    /// A reason that is not among these is nobody's.
+    fn set(&self, by_reason: &BTreeMap<String, usize>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.extend(by_reason.keys().cloned());
+        for reason in known.iter() {
+            let number = by_reason.get(reason).copied().unwrap_or(0);
+            self.counts.get_or_create(&ByReason { reason: reason.clone() }).set(count(number));
+        }
+    }
+}
+
+/// What there is of Services.
+#[derive(Debug, Default)]
+pub(crate) struct Balanced {
+    /// Services that wait for a free worker.
+    pub(crate) queued: usize,
+    /// Services whose load balancer is not as it should be, by reason.
+    pub(crate) waiting: BTreeMap<String, usize>,
+    /// Services that something is told of although they work, by reason.
+    pub(crate) not_as_asked: BTreeMap<String, usize>,
+    pub(crate) load_balancers: usize,
+    /// Load balancers that Octavia is at work on.
+    pub(crate) pending: usize,
+}
+
 /// The controller's metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -65,9 +99,13 @@ pub struct Metrics {
     left_over_deleted: Counter,
     reconciles: Timings<ByResult>,
     queue: Gauge,
-    waiting: Family<ByReason, Gauge>,
-    /// Reasons that were ever told, so that one nobody waits for any more goes back to 0.
-    reasons: Mutex<BTreeSet<String>>,
+    waiting: Reasons,
+    service_reconciles: Timings<ByResult>,
+    service_queue: Gauge,
+    services_waiting: Reasons,
+    services_not_as_asked: Reasons,
+    load_balancers: Gauge,
+    load_balancers_pending: Gauge,
     calls: Timings<ByCall>,
     quota_free: Family<ByResource, Gauge>,
 }
@@ -89,8 +127,13 @@ impl Metrics {
             left_over_deleted: Counter::default(),
             reconciles: timings(),
             queue: Gauge::default(),
-            waiting: Family::default(),
-            reasons: Mutex::default(),
+            waiting: Reasons::default(),
+            service_reconciles: timings(),
+            service_queue: Gauge::default(),
+            services_waiting: Reasons::default(),
+            services_not_as_asked: Reasons::default(),
+            load_balancers: Gauge::default(),
+            load_balancers_pending: Gauge::default(),
             calls: timings(),
             quota_free: Family::default(),
         };
@@ -101,7 +144,7 @@ impl Metrics {
         );
         registry.register(
             "kuryr_reconcile_failures",
-            "Failed attempts to connect or release a pod",
+            "Failed attempts to connect or release a pod, or to balance a Service",
             metrics.failures.clone(),
         );
         registry.register(
@@ -113,8 +156,9 @@ impl Metrics {
         registry.register(
             "kuryr_pods_waiting",
             "Pods whose KuryrPort is not ready, by the reason of its condition",
-            metrics.waiting.clone(),
+            metrics.waiting.counts.clone(),
         );
+        metrics.register_services(registry);
         registry.register(
             "kuryr_left_over_ports",
             "Neutron ports of this cluster without an owner after the last pass",
@@ -146,6 +190,39 @@ impl Metrics {
         metrics
     }
 
+    fn register_services(&self, registry: &mut Registry) {
+        registry.register(
+            "kuryr_service_reconcile_duration_seconds",
+            "One look at a Service with all that was done for it; result is settled, again or failed",
+            self.service_reconciles.clone(),
+        );
+        registry.register(
+            "kuryr_service_queue_depth",
+            "Services that wait for a free worker",
+            self.service_queue.clone(),
+        );
+        registry.register(
+            "kuryr_services_waiting",
+            "Services whose KuryrLoadBalancer is not ready, by the reason of its condition",
+            self.services_waiting.counts.clone(),
+        );
+        registry.register(
+            "kuryr_services_not_as_asked",
+            "Services that work and are not quite what they ask for, by the reason of the condition Accepted",
+            self.services_not_as_asked.counts.clone(),
+        );
+        registry.register(
+            "kuryr_load_balancers",
+            "Load balancers of this cluster that Octavia has",
+            self.load_balancers.clone(),
+        );
+        registry.register(
+            "kuryr_load_balancers_pending",
+            "Load balancers of this cluster that Octavia is at work on",
+            self.load_balancers_pending.clone(),
+        );
+    }
+
     pub(crate) fn pod_connected(&self, scheduled: Timestamp, now: Timestamp) {
         self.pod_creation_latency.observe(now.duration_since(scheduled).as_secs_f64().max(0.0));
     }
@@ -167,12 +244,19 @@ impl Metrics {
     }
 
     pub(crate) fn reconciled(&self, verdict: Verdict, took: Duration) {
-        let result = match verdict {
-            Verdict::Settled => "settled",
-            Verdict::Again(_) => "again",
-            Verdict::Failed(_) => "failed",
-        };
-        self.reconciles.get_or_create(&ByResult { result }).observe(took.as_secs_f64());
+        self.reconciles.get_or_create(&result(verdict)).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn service_reconciled(&self, verdict: Verdict, took: Duration) {
+        self.service_reconciles.get_or_create(&result(verdict)).observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn balanced(&self, balanced: &Balanced) {
+        self.service_queue.set(count(balanced.queued));
+        self.services_waiting.set(&balanced.waiting);
+        self.services_not_as_asked.set(&balanced.not_as_asked);
+        self.load_balancers.set(count(balanced.load_balancers));
+        self.load_balancers_pending.set(count(balanced.pending));
     }
 
     pub(crate) fn queued(&self, depth: usize) {
@@ -181,12 +265,7 @@ impl Metrics {
 
     /// How many pods wait, by reason; a reason that is not among them waits for nobody.
     pub(crate) fn waiting(&self, by_reason: &BTreeMap<String, usize>) {
-        let mut reasons = self.reasons.lock().unwrap_or_else(PoisonError::into_inner);
-        reasons.extend(by_reason.keys().cloned());
-        for reason in reasons.iter() {
-            let waiting = by_reason.get(reason).copied().unwrap_or(0);
-            self.waiting.get_or_create(&ByReason { reason: reason.clone() }).set(count(waiting));
-        }
+        self.waiting.set(by_reason);
     }
 
     pub(crate) fn quota(&self, quota: &Quota) {
@@ -221,6 +300,15 @@ impl Metrics {
     }
 }
 
+fn result(verdict: Verdict) -> ByResult {
+    let result = match verdict {
+        Verdict::Settled => "settled",
+        Verdict::Again(_) => "again",
+        Verdict::Failed(_) => "failed",
+    };
+    ByResult { result }
+}
+
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
@@ -233,6 +321,12 @@ pub fn example() -> Registry {
     metrics.failed(Class::Quota);
     metrics.reconciled(Verdict::Settled, Duration::from_millis(3));
     metrics.waiting(&BTreeMap::from([("QuotaExceeded".to_owned(), 1)]));
+    metrics.service_reconciled(Verdict::Settled, Duration::from_millis(3));
+    metrics.balanced(&Balanced {
+        waiting: BTreeMap::from([("QuotaExceeded".to_owned(), 1)]),
+        not_as_asked: BTreeMap::from([("NotHonoured".to_owned(), 1)]),
+        ..Balanced::default()
+    });
     let limited = kuryr_openstack::network::QuotaUse { limit: Some(500), used: 1, reserved: 0 };
     metrics.quota(&Quota { port: limited, ..Quota::default() });
     metrics.called(&Exchange {

@@ -11,6 +11,7 @@ use http::Method;
 use kuryr_controller::config::{External, MemberMode, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use world::{NAMESPACE, World};
 
@@ -572,4 +573,44 @@ async fn of_two_load_balancers_with_one_name_ours_is_meant_and_the_other_is_told
     world.cloud.lose_load_balancer(&other);
     world.until(LONG, told(None)).await;
     second.stop().await;
+}
+
+// ---- what is counted ---------------------------------------------------------------------------------------------------
+
+/// The value of a series, if it is there.
+fn value(registry: &Registry, series: &str) -> Option<f64> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
+    line.map(|value| value.parse().unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_that_wait_and_those_that_are_not_as_asked_are_counted() {
+    let world = world(18, "ovn");
+    world.cloud.set_load_balancing_quota("k8s", "load_balancer", 0);
+    let controller = world.start();
+    let is = |series: &str, expected: f64| {
+        assert_eq!(value(&controller.metrics, series), Some(expected), "{series}");
+    };
+    create(&world, &json!({}), &json!({ "sessionAffinity": "ClientIP" }));
+    world.until(LONG, ready_is("QuotaExceeded")).await;
+    world.pass(Duration::from_secs(10)).await;
+    is(r#"kuryr_services_waiting{reason="QuotaExceeded"}"#, 1.0);
+    is("kuryr_load_balancers", 0.0);
+    world.cloud.set_load_balancing_quota("k8s", "load_balancer", -1);
+    world.until(LONG, told(Some("NotHonoured"))).await;
+    world.pass(Duration::from_secs(10)).await;
+    is(r#"kuryr_services_waiting{reason="QuotaExceeded"}"#, 0.0);
+    is(r#"kuryr_services_not_as_asked{reason="NotHonoured"}"#, 1.0);
+    is("kuryr_load_balancers", 1.0);
+    is("kuryr_load_balancers_pending", 0.0);
+    is("kuryr_service_queue_depth", 0.0);
+    let id = only(&world, "loadbalancers")["id"].as_str().unwrap().to_owned();
+    assert!(world.cloud.set_load_balancer_status(&id, "PENDING_UPDATE"));
+    world.pass(Duration::from_secs(90)).await;
+    is("kuryr_load_balancers_pending", 1.0);
+    let settled = value(&controller.metrics, r#"kuryr_service_reconcile_duration_seconds_count{result="settled"}"#);
+    assert!(settled.is_some_and(|settled| settled >= 1.0), "{settled:?}");
+    controller.stop().await;
 }

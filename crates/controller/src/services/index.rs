@@ -97,6 +97,13 @@ impl Index {
         self.lock().held.iter().filter(|(_, held)| is_pending(held)).map(|(key, _)| key.clone()).collect()
     }
 
+    /// How many load balancers there are, and on how many of them Octavia is at work.
+    pub(crate) fn count(&self) -> (usize, usize) {
+        let inner = self.lock();
+        let balancers = || inner.held.values().filter_map(|held| held.balancer.as_ref());
+        (balancers().count(), balancers().filter(|balancer| balancer.provisioning_status.is_pending()).count())
+    }
+
     /// Takes in the states of load balancers that were waited for; `listed` is all there are. Returns whom it concerns.
     pub(crate) fn advance(&self, waited_for: &[Key], listed: &[LoadBalancer]) -> Vec<Key> {
         let mut inner = self.lock();

@@ -7,6 +7,7 @@
 //! remarks    what its owner is to know although it works                             what is not as asked     pure
 //! plan       the next step, with a reason                                            how to get there         pure
 //! apply      that step; public for addresses from outside                            the only ones that write
+//! counted    what there is, for metrics
 //! upkeep     states that are waited for, and all there is from time to time          one list for all
 //! ```
 //!
@@ -17,6 +18,7 @@ mod abilities;
 mod annotations;
 mod apply;
 mod bodies;
+mod counted;
 mod desired;
 mod differs;
 mod facts;
@@ -128,9 +130,10 @@ impl Services {
         tracing::info!("Services, KuryrLoadBalancers and load balancers are known; working");
         self.index.keys().into_iter().for_each(|key| self.queue.wake(key));
         tokio::join!(
-            self.queue.work(self.config.concurrency, shutdown, |key| self.look_at(key)),
+            self.queue.work(self.config.concurrency, shutdown, |key| self.look_and_time(key)),
             self.poll_pending(shutdown),
             self.watch_drift(shutdown),
+            self.count(shutdown),
         );
     }
 

@@ -197,6 +197,11 @@ fn condition_of(remarks: &[Remark]) -> Option<(&'static str, String)> {
     Some((first.reason, texts.join(". ")))
 }
 
+/// The reason of what the conditions tell.
+pub(crate) fn told(conditions: &[Condition]) -> Option<&str> {
+    condition::find(conditions, ACCEPTED).map(|condition| condition.reason.as_str())
+}
+
 /// Whether the conditions say just this.
 pub(crate) fn are_told(conditions: &[Condition], remarks: &[Remark]) -> bool {
     match (condition_of(remarks), condition::find(conditions, ACCEPTED)) {
@@ -208,7 +213,7 @@ pub(crate) fn are_told(conditions: &[Condition], remarks: &[Remark]) -> bool {
 
 /// Writes them into the conditions. Returns what is news for the owner.
 pub(crate) fn tell(conditions: &mut Vec<Condition>, remarks: &[Remark], now: Timestamp) -> Option<Trouble> {
-    let known = condition::find(conditions, ACCEPTED).map(|known| known.reason.clone());
+    let known = told(conditions).map(str::to_owned);
     let Some((reason, message)) = condition_of(remarks) else {
         conditions.retain(|condition| condition.kind != ACCEPTED);
         return None;

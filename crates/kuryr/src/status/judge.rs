@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::ResourceExt as _;
-use kuryr_api::crd::{ConditionStatus, KuryrPort};
+use kuryr_api::crd::{Condition, ConditionStatus, KuryrLoadBalancer, KuryrPort};
 use kuryr_api::names;
 
 use super::cures::{self, NO_KURYR_PORT};
@@ -234,6 +234,17 @@ struct OneWaiting<'a> {
     since: Option<Timestamp>,
 }
 
+impl<'a> OneWaiting<'a> {
+    fn of(balancer: &KuryrLoadBalancer, condition: &'a Condition) -> OneWaiting<'a> {
+        OneWaiting {
+            name: full_name(balancer),
+            reason: &condition.reason,
+            message: &condition.message,
+            since: Some(condition.last_transition_time.0),
+        }
+    }
+}
+
 fn pods(seen: &Seen) -> Pods {
     let mut counted = Pods::default();
     let mut waiting: Vec<OneWaiting<'_>> = Vec::new();
@@ -305,17 +316,16 @@ fn pods(seen: &Seen) -> Pods {
 fn services(seen: &Seen) -> Option<Services> {
     let Ok(Some(balancers)) = &seen.kuryr_load_balancers else { return None };
     let mut counted = Services::default();
-    let mut waiting: Vec<OneWaiting<'_>> = Vec::new();
+    let (mut waiting, mut not_as_asked): (Vec<OneWaiting<'_>>, Vec<OneWaiting<'_>>) = Default::default();
     for balancer in balancers.iter().filter(|balancer| balancer.metadata.deletion_timestamp.is_none()) {
         let status = balancer.status.as_ref();
-        let ready = status.and_then(|status| status.conditions.iter().find(|condition| condition.kind == "Ready"));
-        match ready {
-            Some(condition) if condition.status == ConditionStatus::False => waiting.push(OneWaiting {
-                name: full_name(balancer),
-                reason: &condition.reason,
-                message: &condition.message,
-                since: Some(condition.last_transition_time.0),
-            }),
+        let said = |kind: &str| status.and_then(|status| status.conditions.iter().find(|said| said.kind == kind));
+        let is_false = |condition: &Condition| condition.status == ConditionStatus::False;
+        if let Some(condition) = said("Accepted").filter(|said| is_false(said)) {
+            not_as_asked.push(OneWaiting::of(balancer, condition));
+        }
+        match said("Ready") {
+            Some(condition) if is_false(condition) => waiting.push(OneWaiting::of(balancer, condition)),
             Some(_) => counted.ready += 1,
             // kuryr-kubernetes wrote no conditions.
             None if status.is_some_and(|status| status.loadbalancer.is_some()) => counted.ready += 1,
@@ -323,6 +333,7 @@ fn services(seen: &Seen) -> Option<Services> {
         }
     }
     counted.waiting = grouped(waiting, |reason| cures::of_service(reason, &seen.namespace));
+    counted.not_as_asked = grouped(not_as_asked, |reason| cures::of_service(reason, &seen.namespace));
     (!balancers.is_empty()).then_some(counted)
 }
 

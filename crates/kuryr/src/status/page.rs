@@ -41,7 +41,11 @@ pub(crate) fn page(status: &Status, screen: Screen, now: Timestamp) -> String {
     }
     row(&mut page, "Pods", &pods);
     if let Some(services) = &status.services {
-        let text = format!("{} ready, {} starting, {}", services.ready, services.starting, waiting(&services.waiting));
+        let mut text =
+            format!("{} ready, {} starting, {}", services.ready, services.starting, waiting(&services.waiting));
+        if !services.not_as_asked.is_empty() {
+            let _ = write!(text, "; {} not quite as they ask", sum(&services.not_as_asked));
+        }
         row(&mut page, "Services", &text);
     }
     if let Some(cloud) = &status.cloud {
@@ -62,6 +66,10 @@ pub(crate) fn page(status: &Status, screen: Screen, now: Timestamp) -> String {
     }
     for group in status.services.iter().flat_map(|services| &services.waiting) {
         wait_for(&mut page, group, ("Service waits", "Services wait"), screen, now);
+    }
+    for group in status.services.iter().flat_map(|services| &services.not_as_asked) {
+        let words = ("Service works, not quite as it asks", "Services work, not quite as they ask");
+        wait_for(&mut page, group, words, screen, now);
     }
     if !status.problems.is_empty() {
         page.push_str("\nProblems\n");

@@ -80,6 +80,8 @@ pub(crate) struct Services {
     pub(crate) starting: usize,
     /// What Services wait for, the most frequent first.
     pub(crate) waiting: Vec<Waiting>,
+    /// What of Services is not as they ask although they work, the most frequent first.
+    pub(crate) not_as_asked: Vec<Waiting>,
 }
 
 /// Pods or Services that wait for the same.

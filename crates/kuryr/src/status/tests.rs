@@ -254,6 +254,31 @@ async fn services_are_counted_and_what_they_wait_for_is_told_with_the_cure() {
 }
 
 #[tokio::test]
+async fn services_that_work_and_are_not_as_asked_are_told_and_wait_for_nothing() {
+    let cluster = cluster();
+    balancer(&cluster, "web", Some(("True", "Balanced", "the load balancer has what the Service needs")));
+    let conditions = json!([
+        { "type": "Ready", "status": "True", "reason": "Balanced", "message": "", "lastTransitionTime": ago(600) },
+        { "type": "Accepted", "status": "False", "reason": "NotHonoured", "message": "sessionAffinity: ovn has none",
+          "lastTransitionTime": ago(600) },
+    ]);
+    let change = json!({ "status": { "conditions": conditions } });
+    cluster.patch("kuryrloadbalancers.openstack.org", "default", "web", &change).unwrap();
+    let (seen, page) = status(&cluster, None).await;
+    assert!(seen.well, "{page}");
+    says(
+        &page,
+        &[
+            "Services 1 ready, 0 starting, 0 waiting; 1 not quite as they ask",
+            "1 Service works, not quite as it asks, the first for 10 min: NotHonoured default/web",
+            "sessionAffinity: ovn has none",
+        ],
+    );
+    let json = serde_json::to_value(&seen).unwrap();
+    assert_eq!(json["services"]["notAsAsked"][0]["reason"], "NotHonoured");
+}
+
+#[tokio::test]
 async fn a_load_balancer_of_kuryr_kubernetes_is_ready_without_a_condition() {
     let cluster = cluster();
     balancer(&cluster, "old", None);
