@@ -52,6 +52,10 @@ pub struct Placement {
 pub struct Services {
     /// `[neutron_defaults] service_subnet`: the subnet Services' addresses are in.
     pub subnet: String,
+    /// `[kuryr] second_service_subnet`: the subnet of their second addresses, of the other family and in the same network.
+    pub second_subnet: Option<String>,
+    /// `[neutron_defaults] lbaas_activation_timeout`: how long Octavia may be at work on a load balancer before that is told.
+    pub patience: Duration,
     /// `[kubernetes] endpoints_driver_octavia_provider`: who implements load balancers; Octavia's default if not said.
     pub provider: Option<String>,
     /// `[octavia_defaults] lb_algorithm`: how members are chosen.

@@ -30,6 +30,8 @@ fn world(seed: u64, provider: &str) -> World {
     world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
     world.config.services = Some(Services {
         subnet,
+        second_subnet: None,
+        patience: Duration::from_secs(300),
         provider: Some(provider.to_owned()),
         algorithm: if provider == "ovn" { LbAlgorithm::SourceIpPort } else { LbAlgorithm::RoundRobin },
         member_mode: MemberMode::L2,
@@ -573,6 +575,104 @@ async fn of_two_load_balancers_with_one_name_ours_is_meant_and_the_other_is_told
     world.cloud.lose_load_balancer(&other);
     world.until(LONG, told(None)).await;
     second.stop().await;
+}
+
+// ---- two addresses ---------------------------------------------------------------------------------------------------
+
+const SECOND: &str = "fd00:96::10";
+
+/// Service `web` with an address of each family, and a pod of each. Answers what makes the Services' subnets two.
+fn create_dual(world: &mut World) -> String {
+    let services = world.config.services.as_mut().unwrap();
+    let subnet = world.cloud.list("subnets").into_iter().find(|it| it["id"] == json!(services.subnet)).unwrap();
+    let dual = |network: &Value, cidr: &str| {
+        let body = json!({ "network_id": network, "ip_version": 6, "cidr": cidr, "project_id": subnet["project_id"] });
+        world.cloud.create("subnets", body)["id"].as_str().unwrap().to_owned()
+    };
+    let second = dual(&subnet["network_id"], "fd00:96::/112");
+    // Pods of IPv6 are in a network of their own here.
+    let pods = world.cloud.create("networks", json!({ "name": "pods6", "project_id": subnet["project_id"] }));
+    services.node_subnets = vec![dual(&pods["id"], "fd00:10::/64")];
+    create(
+        world,
+        &json!({}),
+        &json!({ "type": "ClusterIP", "clusterIPs": [ADDRESS, SECOND],
+        "ipFamilies": ["IPv4", "IPv6"], "ipFamilyPolicy": "RequireDualStack" }),
+    );
+    let endpoint = json!({ "addresses": ["fd00:10::7"], "conditions": { "ready": true } });
+    let labels = json!({ "kubernetes.io/service-name": "web" });
+    let slice = json!({ "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv6",
+        "metadata": { "name": "web-6", "namespace": NAMESPACE, "labels": labels },
+        "endpoints": [endpoint], "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }] });
+    world.cluster.create(slice).unwrap();
+    second
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_addresses_are_served_where_the_provider_has_them() {
+    // HAProxy takes clients of both families to pods of the first; OVN passes packets on.
+    for (seed, provider, minor, served, members) in [
+        (19, "amphora", 26, true, 2),
+        (20, "ovn", 26, false, 2),
+        (21, "ovn", 27, true, 3),
+        (22, "amphora", 25, false, 2),
+    ] {
+        let mut world = world(seed, provider);
+        world.cloud.set_load_balancing_version(minor);
+        let second = create_dual(&mut world);
+        world.config.services.as_mut().unwrap().second_subnet = Some(second);
+        let controller = world.start();
+        let count = |world: &World| world.cloud.load_balancing("pools").first()?["members"].as_array().map(Vec::len);
+        let as_it_should = |world: &World| match count(world) {
+            Some(found) if found == members => told(if served { None } else { Some("NotHonoured") })(world),
+            found => Err(format!("{found:?} members")),
+        };
+        world.until(LONG, as_it_should).await;
+        let ports = world.cloud.ports();
+        let has =
+            |port: &Value| port["fixed_ips"].as_array().unwrap().iter().any(|fixed| fixed["ip_address"] == SECOND);
+        assert_eq!(ports.iter().any(has), served, "{provider} {minor}");
+        // It is asked for once, and costs nothing afterwards.
+        let port = only(&world, "loadbalancers")["vip_port_id"].as_str().unwrap().to_owned();
+        let reads = |world: &World| world.cloud.count(&Method::GET, &format!("*/ports/{port}"));
+        let before = (changes(&world), reads(&world));
+        world.pass(LONG).await;
+        assert_eq!((changes(&world), reads(&world)), before, "{provider} {minor}");
+        // One address is enough again.
+        change(
+            &world,
+            &json!({ "spec": { "clusterIPs": [ADDRESS], "ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack" } }),
+        );
+        let single = |world: &World| match world.cloud.load_balancing("loadbalancers").as_slice() {
+            [balancer] if balancer["additional_vips"].as_array().is_none_or(Vec::is_empty) => told(None)(world),
+            other => Err(format!("{other:?}")),
+        };
+        world.until(LONG, single).await;
+        controller.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancer_with_one_address_is_not_torn_down_for_a_second() {
+    let mut world = world(23, "amphora");
+    let second = create_dual(&mut world);
+    let first = world.start();
+    world.until(LONG, told(Some("NotHonoured"))).await;
+    let id = only(&world, "loadbalancers")["id"].as_str().unwrap().to_owned();
+    first.stop().await;
+    world.config.services.as_mut().unwrap().second_subnet = Some(second);
+    let before = changes(&world);
+    let controller = world.start();
+    world.pass(LONG).await;
+    assert_eq!(changes(&world), before);
+    world.cloud.lose_load_balancer(&id);
+    let another = |world: &World| match world.cloud.load_balancing("loadbalancers").as_slice() {
+        [balancer] if balancer["id"] != json!(id) => told(None)(world),
+        other => Err(format!("{other:?}")),
+    };
+    world.until(LONG, another).await;
+    assert_eq!(only(&world, "loadbalancers")["additional_vips"][0]["ip_address"], SECOND);
+    controller.stop().await;
 }
 
 // ---- what is counted ---------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ fn world(seed: u64) -> World {
     let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
     world.config.services = Some(Services {
         subnet,
+        second_subnet: None,
+        patience: Duration::from_secs(300),
         provider: Some("ovn".to_owned()),
         algorithm: LbAlgorithm::SourceIpPort,
         member_mode: MemberMode::L2,

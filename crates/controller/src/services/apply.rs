@@ -41,6 +41,7 @@ impl Services {
                 Ok(())
             }
             (Step::ReadMembers(pool), _, _) => self.read_members(key, pool).await,
+            (Step::ReadVip(port), _, _) => self.read_vip(key, &port).await,
             (Step::CreateRecord(spec), Some(service), _) => self.create_record(key, service, *spec).await,
             (Step::UpdateRecord(spec), _, Some(record)) => {
                 // A merge: what is not said stays, so what is not there any more is said to be nothing.
@@ -76,13 +77,14 @@ impl Services {
     // ---- Octavia ---------------------------------------------------------------------------------------------------
 
     async fn call(&self, key: &Key, desired: &Desired, call: Call) -> Result<(), Trouble> {
-        if let (Call::CreateBalancer, Desired::Balanced(balancer)) = (&call, desired) {
-            self.refuse_outside(balancer).await?;
-        }
         let outcome = match (call, desired) {
             (Call::DeleteBalancer(id), _) => self.delete_balancer(key, &id).await,
             (Call::FailOver(id), _) => self.fail_over(key, &id).await,
-            (Call::CreateBalancer, Desired::Balanced(balancer)) => self.create_balancer(key, balancer).await,
+            (Call::CreateBalancer, Desired::Balanced(balancer)) => {
+                let mut new = self.new_balancer(key, balancer);
+                self.place(balancer, &mut new).await?;
+                self.create_balancer(key, &new).await
+            }
             (call, Desired::Balanced(balancer)) => self.change(key, balancer, call).await,
             (_, Desired::Nothing(_)) => Ok(()),
         };
@@ -119,36 +121,22 @@ impl Services {
         Ok(())
     }
 
-    /// Refuses an address that the Services' subnet does not have: Octavia's providers say that in many ways, some of them late.
-    async fn refuse_outside(&self, wanted: &Balancer) -> Result<(), Trouble> {
-        let subnet = self.placement.subnet(&self.settings.subnet, "[neutron_defaults] service_subnet").await?;
-        match subnet.cidr {
-            Some(prefix) if !prefix.contains(&wanted.vip) => Err(Trouble::mistake(
-                "AddressOutsideSubnet",
-                format!(
-                    "the Service's address {} is not in {prefix}, the subnet [neutron_defaults] service_subnet; name the subnet that                      has the API server's --service-cluster-ip-range",
-                    wanted.vip
-                ),
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    async fn create_balancer(&self, key: &Key, wanted: &Balancer) -> Result<(), Error> {
-        let new = NewLoadBalancer {
+    fn new_balancer(&self, key: &Key, wanted: &Balancer) -> NewLoadBalancer {
+        NewLoadBalancer {
             name: key.to_string(),
             description: self.marks.description(key),
             project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
-            vip_subnet_id: Some(self.settings.subnet.clone()),
-            vip_address: Some(wanted.vip),
             provider: self.settings.provider.clone(),
             flavor_id: wanted.flavor.clone(),
             availability_zone: wanted.zone.clone(),
             tags: self.tags(),
             ..NewLoadBalancer::default()
-        };
-        let made = self.cloud.load_balancing().create_load_balancer(&new).await?;
-        tracing::info!(%key, balancer = made.id, vip = %wanted.vip, "load balancer created");
+        }
+    }
+
+    async fn create_balancer(&self, key: &Key, new: &NewLoadBalancer) -> Result<(), Error> {
+        let made = self.cloud.load_balancing().create_load_balancer(new).await?;
+        tracing::info!(%key, balancer = made.id, vip = ?made.vip_address, "load balancer created");
         self.index.change(key, |held| {
             held.lose_balancer();
             held.balancer = Some(made);

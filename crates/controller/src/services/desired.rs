@@ -117,9 +117,17 @@ pub(crate) struct Setting {
     pub(crate) algorithm: LbAlgorithm,
     /// What its load balancer can do.
     pub(crate) abilities: Abilities,
+    /// Addresses that its VIP really has; only known where there is to be more than one.
+    pub(crate) vip_addresses: Vec<IpAddr>,
 }
 
 impl Setting {
+    /// Whether clients of this VIP reach this address. Where packets are passed on as they are, an address of each family is needed.
+    fn is_reached(&self, vip: IpAddr, address: IpAddr) -> bool {
+        let other_family = self.vip_addresses.iter().any(|it| it.is_ipv4() != vip.is_ipv4());
+        address.is_ipv4() == vip.is_ipv4() || other_family && self.abilities.client_addresses()
+    }
+
     fn subnet_of(&self, address: IpAddr) -> Option<&str> {
         self.subnets.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
     }
@@ -199,8 +207,14 @@ pub(crate) fn is_foreign(service: &ServiceFacts) -> bool {
 /// Its address from outside, if it is to have one.
 fn public(service: &ServiceFacts, setting: &Setting) -> Option<Public> {
     let annotations = &service.annotations;
+    // Floating IPs are of IPv4.
+    let has_ipv4 = service.cluster_ips.iter().any(IpAddr::is_ipv4);
     let has_network = setting.public || annotations.floating_network.said().is_some();
-    if service.kind != ServiceType::LoadBalancer || !has_network || annotations.internal.said() == Some(&true) {
+    if service.kind != ServiceType::LoadBalancer
+        || !has_ipv4
+        || !has_network
+        || annotations.internal.said() == Some(&true)
+    {
         return None;
     }
     // What cannot let in only some would let in everybody.
@@ -274,7 +288,7 @@ fn members(
     for slice in slices {
         let ports = slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol);
         for (_, _, number) in ports {
-            for endpoint in taken(slices, slice).filter(|it| it.address.is_ipv4() == vip.is_ipv4()) {
+            for endpoint in taken(slices, slice).filter(|it| setting.is_reached(vip, it.address)) {
                 let Some(subnet) = setting.subnet_of(endpoint.address) else {
                     refused.push(endpoint.address);
                     continue;

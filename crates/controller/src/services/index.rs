@@ -140,7 +140,8 @@ impl Index {
             if inner.fresh.contains(&key) {
                 continue;
             }
-            let held = all.remove(&key).unwrap_or_default();
+            let mut held = all.remove(&key).unwrap_or_default();
+            inner.carry(&key, &mut held);
             if inner.held.get(&key).is_none_or(|known| **known != held) {
                 inner.put(&key, held);
                 concerned.insert(key);
@@ -151,7 +152,19 @@ impl Index {
 }
 
 impl Inner {
-    fn put(&mut self, key: &Key, held: Held) {
+    /// What lists do not say, and what does not change as long as the port is the same.
+    fn carry(&self, key: &Key, held: &mut Held) {
+        let port = |held: &Held| held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
+        if let Some(known) = self.held.get(key)
+            && held.vip_addresses.is_empty()
+            && port(known) == port(held)
+        {
+            held.vip_addresses.clone_from(&known.vip_addresses);
+        }
+    }
+
+    fn put(&mut self, key: &Key, mut held: Held) {
+        self.carry(key, &mut held);
         if held == Held::default() {
             self.held.remove(key);
         } else {

@@ -6,7 +6,7 @@
 //! record     the KuryrLoadBalancer                                                   what is written down     pure
 //! remarks    what its owner is to know although it works                             what is not as asked     pure
 //! plan       the next step, with a reason                                            how to get there         pure
-//! apply      that step; public for addresses from outside                            the only ones that write
+//! apply      that step; public for addresses from outside, vip for those inside       the only ones that write
 //! counted    what there is, for metrics
 //! upkeep     states that are waited for, and all there is from time to time          one list for all
 //! ```
@@ -32,6 +32,7 @@ mod record;
 mod remarks;
 mod repairs;
 mod upkeep;
+mod vip;
 mod watched;
 
 use std::sync::{Arc, OnceLock};
@@ -109,7 +110,7 @@ impl Services {
             marks: Marks::new(&config.cluster, &config.resource_tags),
             index: Index::default(),
             repairs: Repairs::default(),
-            pending: Pending::default(),
+            pending: Pending::new(settings.patience),
             provider: Provider::default(),
             version: OnceLock::new(),
             kube,
@@ -166,6 +167,7 @@ impl Services {
             let observed = self.observe(&key);
             let (service, slices) = (observed.service.as_deref(), self.watched.slices(&key));
             setting.abilities = self.abilities(&way, &observed);
+            setting.vip_addresses.clone_from(&observed.held.vip_addresses);
             let mut desired = match observed.record.as_deref() {
                 Some(record) if plan::leaves_us(record) => Desired::Nothing("Kuryr is being taken out"),
                 _ => desired::desired(&key.to_string(), service, &slices, &setting),
@@ -334,6 +336,7 @@ impl Services {
             },
             algorithm: settings.algorithm,
             abilities: Abilities::default(),
+            vip_addresses: Vec::new(),
         })
     }
 }

@@ -9,16 +9,18 @@ use tokio::time::Instant;
 use crate::cache::Key;
 use crate::trouble::Trouble;
 
-/// A load balancer that Octavia does not finish for so long is worth a word to the Service's owner.
-const PATIENCE: Duration = Duration::from_secs(300);
-
 /// Since when Octavia is at work for Services.
-#[derive(Default)]
 pub(super) struct Pending {
+    /// What Octavia does not finish for so long is worth a word.
+    patience: Duration,
     since: Mutex<HashMap<Key, Instant>>,
 }
 
 impl Pending {
+    pub(super) fn new(patience: Duration) -> Pending {
+        Pending { patience, since: Mutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Instant>> {
         self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -26,7 +28,7 @@ impl Pending {
     /// Octavia is at work. `Err` is how long to wait before that is worth a word; `Ok` is how long it has lasted.
     pub(super) fn goes_on(&self, key: &Key) -> Result<Duration, Duration> {
         let lasted = self.lock().entry(key.clone()).or_insert_with(Instant::now).elapsed();
-        match PATIENCE.checked_sub(lasted).filter(|left| !left.is_zero()) {
+        match self.patience.checked_sub(lasted).filter(|left| !left.is_zero()) {
             Some(left) => Err(left),
             None => Ok(lasted),
         }
@@ -54,7 +56,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_what_lasts_is_worth_a_word() {
-        let pending = Pending::default();
+        const PATIENCE: Duration = Duration::from_secs(300);
+        let pending = Pending::new(PATIENCE);
         let key = Key { namespace: "default".to_owned(), name: "web".to_owned() };
         assert_eq!(pending.goes_on(&key), Err(PATIENCE));
         tokio::time::advance(PATIENCE / 2).await;

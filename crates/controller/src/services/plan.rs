@@ -100,6 +100,8 @@ pub(crate) enum Step {
     UpdateRecord(Box<KuryrLoadBalancerSpec>),
     /// Reads the members of a pool, whose ids Octavia does not say when it takes them.
     ReadMembers(String),
+    /// Reads which addresses the port of the VIP has.
+    ReadVip(String),
     /// Writes down what Octavia has.
     RecordStatus,
     /// Tells the Service its address from outside, or that it has none.
@@ -151,6 +153,9 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
     if let Some(pool) = unread(&observed.held).filter(|_| matches!(desired, Desired::Balanced(_))) {
         return Next::Do(Step::ReadMembers(pool), "the ids of its members are not known");
     }
+    if let Some(port) = unread_vip(desired, &observed.held) {
+        return Next::Do(Step::ReadVip(port), "it is not known whether the VIP has its second address");
+    }
     if let Some(address) = untold(desired, observed) {
         return Next::Do(Step::TellAddress(address), "the Service's status tells another address");
     }
@@ -198,6 +203,14 @@ fn is_released(record: &KuryrLoadBalancer) -> bool {
 fn unread(held: &Held) -> Option<String> {
     let is_unread = |members: &[octavia::Member]| members.iter().any(|member| member.id.is_empty());
     held.members.iter().find(|(_, members)| is_unread(members)).map(|(pool, _)| pool.clone())
+}
+
+/// The port of a VIP that is to have more than one address, if it is not known which it has.
+fn unread_vip(desired: &Desired, held: &Held) -> Option<String> {
+    let Desired::Balanced(wanted) = desired else { return None };
+    let there = held.balancer.as_ref().filter(|there| !there.additional_vips.is_empty())?;
+    let is_known = wanted.more_vips.is_empty() || !held.vip_addresses.is_empty();
+    if is_known { None } else { there.vip_port_id.clone() }
 }
 
 /// Whether the KuryrLoadBalancer says what Octavia has, that it is well, and what there is to know.

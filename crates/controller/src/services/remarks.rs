@@ -3,6 +3,8 @@
 //! It stands in the condition `Accepted` of the KuryrLoadBalancer, and an Event tells it when its reason changes: not at every look,
 //! nor after a restart.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 use kuryr_api::crd::Condition;
 
@@ -145,8 +147,15 @@ fn unheard(service: &ServiceFacts, balancer: &Balancer, setting: &Setting, held:
          does the annotation proxy-protocol, if the pods understand it",
     );
     unless(
+        service.kind != ServiceType::LoadBalancer
+            || is_foreign(service)
+            || service.cluster_ips.iter().any(IpAddr::is_ipv4),
+        "an address from outside: floating IPs are of IPv4, and the Service has no such address",
+    );
+    unless(
         balancer.more_vips.is_empty() || second_address_is_there(balancer, held),
-        "its second address: the load balancer has none; see dual-stack in docs/services.md",
+        "its second address: [kuryr] second_service_subnet is not set, or Octavia (2.26) or its provider (ovn of 2023.1) is too old, or the \
+         load balancer was made before: when it is deleted in Octavia, Kuryr makes it with both",
     );
     let asks_limits = annotations.timeouts != Timeouts::default()
         || annotations.connection_limit.said().is_some_and(|limit| *limit != -1);

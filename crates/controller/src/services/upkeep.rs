@@ -139,7 +139,7 @@ impl Services {
             .collect();
         let ours = listed.into_iter().filter(|balancer| {
             balancer.provisioning_status != ProvisioningStatus::Deleted
-                && balancer.vip_subnet_id.as_ref() == Some(&self.settings.subnet)
+                && self.is_of_services(balancer.vip_subnet_id.as_ref())
                 && (self.marks.are_on(balancer) || recorded.contains(&balancer.id))
         });
         let mut ours: Vec<(Key, LoadBalancer)> =

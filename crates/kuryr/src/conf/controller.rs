@@ -1,5 +1,7 @@
 //! What the controller is told.
 
+use std::time::Duration;
+
 use kuryr_controller::Config;
 use kuryr_controller::config::{External, MemberMode, Placement, Services};
 use kuryr_openstack::load_balancing::LbAlgorithm;
@@ -81,11 +83,17 @@ impl Conf {
             cure: "set it to the id of the subnet that Services' addresses are in (`openstack subnet list`)".to_owned(),
         })?;
         self.id(&neutron_defaults::service_subnet, &subnet, "subnet")?;
+        let second_subnet = self.some_text(&kuryr::second_service_subnet)?;
+        if let Some(second) = &second_subnet {
+            self.id(&kuryr::second_service_subnet, second, "subnet")?;
+        }
         let node_subnets = self.list(&pod_vif_nested::worker_nodes_subnets)?;
         self.ids(&pod_vif_nested::worker_nodes_subnets, &node_subnets, "subnet")?;
         let silence = |milliseconds: u32| Some(milliseconds).filter(|milliseconds| *milliseconds > 0);
         Ok(Some(Services {
             subnet,
+            second_subnet,
+            patience: Duration::from_secs(self.whole(&neutron_defaults::lbaas_activation_timeout)?),
             provider: self.octavia_provider()?,
             algorithm: match self.text(&octavia_defaults::lb_algorithm)?.as_deref() {
                 Some("LEAST_CONNECTIONS") => LbAlgorithm::LeastConnections,

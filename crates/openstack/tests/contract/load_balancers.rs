@@ -127,3 +127,36 @@ async fn names_tags_and_states_change() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_second_address_is_told_and_whether_it_is_there_only_its_port_says() {
+    on_a_bench(async |bench| {
+        let second = NewSubnet {
+            network_id: bench.network.clone(),
+            name: bench.name.clone(),
+            ip_version: 6,
+            cidr: Some("fd00:77::/64".parse().expect("a prefix")),
+            ..NewSubnet::default()
+        };
+        let second = bench.neutron().create_subnet(&second).await.expect("a subnet").id;
+        let asked: std::net::IpAddr = "fd00:77::9".parse().expect("an address");
+        let more = |subnet_id: &str, ip_address| AdditionalVip { subnet_id: subnet_id.to_owned(), ip_address };
+        let wanted = NewLoadBalancer {
+            vip_address: Some(address(9)),
+            additional_vips: vec![more(&second, Some(asked))],
+            ..new_load_balancer(bench)
+        };
+        let made = bench.octavia().create_load_balancer(&wanted).await.expect("a load balancer");
+        let made = bench.settled(&made.id).await;
+        let told: Vec<_> = made.additional_vips.iter().map(|vip| vip.ip_address).collect();
+        assert_eq!((made.vip_address, told), (Some(address(9)), vec![Some(asked)]));
+        let port = bench.neutron().port(made.vip_port_id.as_deref().expect("a port")).await.expect("the port");
+        let addresses: Vec<_> = port.fixed_ips.iter().map(|fixed| fixed.ip_address).collect();
+        // OVN of Zed takes no notice of it.
+        let version = bench.octavia().version().await.expect("a version");
+        assert_eq!((addresses.contains(&address(9)), addresses.contains(&asked)), (true, version.is_of_2023_2()));
+        let twice = NewLoadBalancer { additional_vips: vec![more(&bench.subnet, None)], ..new_load_balancer(bench) };
+        refused(bench.octavia().create_load_balancer(&twice).await, ErrorKind::BadRequest, "");
+    })
+    .await;
+}

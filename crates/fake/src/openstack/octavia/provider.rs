@@ -78,7 +78,10 @@ fn member(world: &World, balancer: &Object, wanted: &Object) -> Result<(), Refus
         return Ok(());
     };
     let is_v6 = |text: &str| text.parse::<IpAddr>().is_ok_and(|address| address.is_ipv6());
-    if is_v6(address) != is_v6(balancer.text("vip_address")) {
+    let more = balancer.items("additional_vips");
+    let more = more.iter().filter_map(|vip| vip["ip_address"].as_str()).filter(|_| world.lbaas.newest > 26);
+    let mut vips = more.chain([balancer.text("vip_address")]);
+    if vips.all(|vip| is_v6(vip) != is_v6(address)) {
         return Err(unsupported(
             "OVN provider does not support mixing IPv4/IPv6 configuration within the same Load Balancer.",
         ));

@@ -27,6 +27,7 @@ pub(super) fn place(world: &World, wanted: &mut Object) -> Result<(), Refusal> {
     }
     if let Some(id) = given(wanted, "vip_subnet_id") {
         let subnet = world.get(Kind::Subnet, &id).ok_or_else(|| sub_resource("Subnet", &id))?;
+        check_more(world, wanted, &id, subnet.text("network_id"))?;
         wanted.set("vip_network_id", subnet.text("network_id"));
         return Ok(());
     }
@@ -42,6 +43,23 @@ pub(super) fn place(world: &World, wanted: &mut Object) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether all further addresses are from other subnets of the same network.
+fn check_more(world: &World, wanted: &Object, first: &str, network: &str) -> Result<(), Refusal> {
+    let mut used = vec![first];
+    for more in wanted.items("additional_vips") {
+        let id = more["subnet_id"].as_str().unwrap_or_default();
+        if used.contains(&id) {
+            return Err(invalid("Duplicate VIP subnet(s) specified. Only one IP can be bound per subnet."));
+        }
+        let subnet = world.get(Kind::Subnet, id).ok_or_else(|| sub_resource("Subnet", id))?;
+        if subnet.text("network_id") != network {
+            return Err(invalid("All VIP subnets must belong to the same network."));
+        }
+        used.push(id);
+    }
+    Ok(())
+}
+
 /// Makes the port, unless one was given.
 pub(super) fn allocate(world: &mut World, provider: &str, id: &str, wanted: &mut Object) -> Result<(), Refusal> {
     if given(wanted, "vip_port_id").is_some() {
@@ -49,7 +67,9 @@ pub(super) fn allocate(world: &mut World, provider: &str, id: &str, wanted: &mut
         return Ok(());
     }
     let mut fixed = vec![fixed_ip(&given(wanted, "vip_subnet_id"), &given(wanted, "vip_address"))];
-    for more in wanted.items("additional_vips") {
+    // OVN of Zed takes no notice of more than one.
+    let heeded = provider != "ovn" || world.lbaas.newest > 26;
+    for more in wanted.items("additional_vips").iter().filter(|_| heeded) {
         let text = |key: &str| more[key].as_str().map(str::to_owned);
         fixed.push(fixed_ip(&text("subnet_id"), &text("ip_address")));
     }

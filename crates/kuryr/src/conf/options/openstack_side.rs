@@ -70,7 +70,7 @@ neutron_defaults "neutron_defaults" "What to use in the cloud where nothing else
     external_svc_subnet: Kind::Text, Controller, Honoured, "Subnet of floating IPs, by id";
     ovs_bridge: Kind::Text, Both, Honoured, "Integration bridge. The controller uses it where a port names none; the daemon is not ready while the node has no bridge of that name";
     network_device_mtu = "0": COUNT, Both, Honoured, "Upper limit of the MTU of pods' interfaces; 0: the network's";
-    lbaas_activation_timeout = "300": COUNT, Controller, SERVICES, "Seconds a load balancer may take";
+    lbaas_activation_timeout = "300": COUNT, Controller, Honoured, "Seconds Octavia may be at work on a load balancer before the Service's owner is told";
     subnet_mapping: Kind::Pairs, Controller, Later("more than one interface per pod"), "Subnet per kind of further interface";
     resource_tags: Kind::List, Controller, Honoured, "Tags for everything we create, besides our own";
     pod_subnets: Kind::List, Controller, Ignored("no version ever read it; devstack wrote it. Dual-stack: two subnets in pod_subnet"), "Written by devstack";
