@@ -286,6 +286,58 @@ async fn a_value_that_cannot_be_read_is_told_and_the_last_good_state_stays() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_part_that_octavia_refuses_stops_no_other() {
+    let world = world(24, "amphora");
+    let controller = world.start();
+    create(&world, &json!({}), &json!({}));
+    world.until(LONG, published(None)).await;
+    world.until(LONG, told(None)).await;
+    world.cloud.faults().script(Rule::on(Method::PUT, "*/lbaas/listeners/*").status(501));
+    annotate(&world, &json!({ "loadbalancer.openstack.org/connection-limit": "100" }));
+    world.until(LONG, ready_is("RefusedByCloud")).await;
+    // Endpoints follow all the same, and another port is served.
+    let one = json!([{ "addresses": ["10.0.0.12"], "conditions": { "ready": true } }]);
+    let both = json!([{ "name": "http", "port": 8080, "protocol": "TCP" }, { "name": "more", "port": 8081, "protocol": "TCP" }]);
+    let slice = json!({ "endpoints": one, "ports": both });
+    world.cluster.patch("endpointslices.discovery.k8s.io", NAMESPACE, "web-1", &slice).unwrap();
+    change(
+        &world,
+        &json!({ "spec": { "ports": [
+        { "name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP" },
+        { "name": "more", "port": 81, "targetPort": 8081, "protocol": "TCP" },
+    ] } }),
+    );
+    let follows = |world: &World| {
+        let pools = world.cloud.load_balancing("pools");
+        let members: Vec<usize> = pools.iter().map(|pool| pool["members"].as_array().map_or(0, Vec::len)).collect();
+        if members == [1, 1] { Ok(()) } else { Err(format!("{members:?} members")) }
+    };
+    world.until(LONG, follows).await;
+    assert_eq!((ready_is("RefusedByCloud")(&world), published(None)(&world)), (Ok(()), Ok(())));
+    let before = changes(&world);
+    world.pass(Duration::from_secs(600)).await;
+    let tried = changes(&world) - before;
+    assert!((5..15).contains(&tried), "{tried} attempts in 10 minutes");
+    assert_eq!(world.event_reasons(), ["RefusedByCloud"]);
+    world.cloud.faults().clear();
+    world.until(LONG, told(None)).await;
+    // So it is with a quota.
+    world.cloud.set_load_balancing_quota("k8s", "health_monitor", 0);
+    annotate(&world, &json!({ "loadbalancer.openstack.org/enable-health-monitor": "true" }));
+    world.until(LONG, ready_is("QuotaExceeded")).await;
+    annotate(&world, &json!({ "loadbalancer.openstack.org/connection-limit": "300" }));
+    let limited = |world: &World| {
+        let all = world.cloud.load_balancing("listeners");
+        if all.iter().all(|it| it["connection_limit"] == 300) { Ok(()) } else { Err(format!("{all:?}")) }
+    };
+    world.until(LONG, limited).await;
+    world.cloud.set_load_balancing_quota("k8s", "health_monitor", -1);
+    world.until(LONG, told(None)).await;
+    assert_eq!(world.cloud.load_balancing("healthmonitors").len(), 2);
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_is_taken_or_outside_of_the_subnet_is_told() {
     for (seed, provider) in [(4, "ovn"), (5, "amphora")] {
         let world = world(seed, provider);

@@ -29,12 +29,14 @@ mod plan;
 mod provider;
 mod public;
 mod record;
+mod refused;
 mod remarks;
 mod repairs;
 mod upkeep;
 mod vip;
 mod watched;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -210,8 +212,15 @@ impl Services {
                 }
                 Next::Do(step, reason) => {
                     tracing::debug!(%key, ?step, reason, "next step");
-                    if let Err(trouble) = self.apply(&key, &observed, &desired, step).await {
-                        return self.failed(&key, &trouble).await;
+                    let part = refused::part_of(&step);
+                    let Err(trouble) = self.apply(&key, &observed, &desired, step).await else { continue };
+                    match part.filter(|_| refused::is_refusal(&trouble)) {
+                        Some(part) if way.refused.insert(part) => {
+                            self.metrics.failed(trouble.class);
+                            self.tell(&key, &trouble).await;
+                            waits = Some(waits.map_or(refused::AGAIN, |waits| waits.min(refused::AGAIN)));
+                        }
+                        _ => return self.failed(&key, &trouble).await,
                     }
                 }
                 Next::Repair(call, reason) => {
@@ -304,6 +313,7 @@ impl Services {
             algorithm: self.settings.algorithm,
             source_ranges: self.version.get().is_some_and(|version| version.has_allowed_cidrs()),
             repairs: true,
+            refused: BTreeSet::new(),
         }
     }
 

@@ -19,6 +19,7 @@ use super::differs::Difference;
 use super::facts::{Protocol, ServiceFacts};
 use super::index::Held;
 use super::marks::Marks;
+use super::refused::Part;
 use super::{differs, record, remarks};
 
 /// How load balancers are to be made.
@@ -34,6 +35,15 @@ pub(crate) struct Way {
     pub(crate) source_ranges: bool,
     /// Whether what failed is to be repaired now; else everything else is done.
     pub(crate) repairs: bool,
+    /// What Octavia has just refused: everything else is done.
+    pub(crate) refused: BTreeSet<Part>,
+}
+
+impl Way {
+    /// Whether Octavia has not just refused it.
+    fn takes(&self, part: Part) -> bool {
+        !self.refused.contains(&part)
+    }
 }
 
 /// What is repaired by a failover, or by another load balancer.
@@ -343,29 +353,37 @@ fn too_much(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
 fn missing(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
     for (&place, listener) in &wanted.listeners {
         let Some(there) = observed.listeners.iter().find(|there| place_of(there) == Some(place)) else {
-            return Some(call(Call::CreateListener(place), "the Service has this port"));
+            if way.takes(Part::Listener(place)) {
+                return Some(call(Call::CreateListener(place), "the Service has this port"));
+            }
+            continue;
         };
-        if differs::listener(listener, there, way) {
+        if differs::listener(listener, there, way) && way.takes(Part::Listener(place)) {
             return Some(call(Call::UpdateListener(there.id.clone(), place), "limits or source ranges differ"));
         }
         let Some(pool) = pool_of(observed, there) else {
-            return Some(call(Call::CreatePool(there.id.clone(), place), "the listener has no pool"));
+            if way.takes(Part::Pool(place)) {
+                return Some(call(Call::CreatePool(there.id.clone(), place), "the listener has no pool"));
+            }
+            continue;
         };
         if differs::protocol(listener, pool) {
             return Some(call(Call::DeletePool(pool.id.clone()), "its members are to be spoken to differently"));
         }
-        if differs::choice(listener, pool) {
+        if differs::choice(listener, pool) && way.takes(Part::Pool(place)) {
             return Some(call(Call::UpdatePool(pool.id.clone(), place), "how members are chosen differs"));
         }
         let members = observed.members.get(&pool.id).map(Vec::as_slice).unwrap_or_default();
         let step = || Call::SetMembers(pool.id.clone(), place);
-        match differs::members(&listener.members, members) {
+        match differs::members(&listener.members, members).filter(|_| way.takes(Part::Members(place))) {
             Some(Difference::Others) => return Some(call(step(), "the endpoints differ")),
             Some(Difference::Failed) if !way.repairs => {}
             Some(Difference::Failed) => return Some(Next::Repair(step(), "a member is in ERROR")),
             None => {}
         }
-        if let Some(next) = monitor(listener, place, pool, observed, way) {
+        if way.takes(Part::Monitor(place))
+            && let Some(next) = monitor(listener, place, pool, observed, way)
+        {
             return Some(next);
         }
     }

@@ -1,6 +1,6 @@
 //! Services on a model of Octavia that does at once what it is told: which calls, how many, and where they end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Service;
@@ -73,6 +73,7 @@ fn ovn() -> Way {
         algorithm: LbAlgorithm::SourceIpPort,
         source_ranges: false,
         repairs: true,
+        refused: BTreeSet::new(),
     }
 }
 
