@@ -86,7 +86,8 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    fn subnet_of(&self, address: IpAddr) -> Option<&str> {
+    /// The subnet an address is in.
+    pub(crate) fn subnet_of(&self, address: IpAddr) -> Option<&str> {
         self.subnets.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
     }
 }
@@ -172,7 +173,7 @@ fn let_in(named: &[IpNet], setting: &Setting) -> Vec<IpNet> {
 }
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.
-fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
+pub(crate) fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
     let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready && !endpoint.ending);
     slice
         .endpoints

@@ -13,16 +13,16 @@
 //! that names it, if kuryr-kubernetes made it.
 
 mod apply;
-mod desired;
-mod facts;
-mod index;
+pub(crate) mod desired;
+pub(crate) mod facts;
+pub(crate) mod index;
 mod marks;
 mod plan;
-mod provider;
+pub(crate) mod provider;
 mod public;
 mod record;
-mod repairs;
-mod upkeep;
+pub(crate) mod repairs;
+pub(crate) mod upkeep;
 mod watched;
 
 use std::sync::{Arc, OnceLock};
@@ -67,12 +67,12 @@ pub(crate) struct Services {
     config: Config,
     placement: Placement,
     watched: Arc<Watched>,
-    index: Index,
+    index: Index<Key>,
     queue: Arc<Queue<Key>>,
     events: Events,
     metrics: Arc<Metrics>,
     marks: Marks,
-    repairs: Repairs,
+    repairs: Repairs<Key>,
     provider: Provider,
     /// What this Octavia knows; asked before anything else.
     version: OnceLock<LoadBalancingVersion>,
@@ -300,13 +300,7 @@ impl Services {
 
     /// What holds for all Services.
     async fn setting(&self) -> Result<Setting, Trouble> {
-        let mut subnets = Vec::new();
-        let of_pods = self.config.placement.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
-        let of_nodes = self.settings.node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));
-        for (id, option) in of_pods.chain(of_nodes) {
-            let subnet = self.placement.subnet(id, option).await?;
-            subnets.extend(subnet.cidr.map(|prefix| (subnet.id.clone(), prefix)));
-        }
+        let subnets = self.placement.of_members(&self.settings.node_subnets).await?;
         let Services { settings, .. } = self;
         Ok(Setting {
             subnets,
