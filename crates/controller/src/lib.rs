@@ -35,6 +35,7 @@ use metrics::Metrics;
 use pods::Pods;
 use reach::{PATIENCE, Reach};
 use routes::Routes;
+pub use routes::{made_balancer, made_floating_ip};
 use services::Services;
 
 /// What probes ask. Cheap: never calls a cloud.

@@ -1,6 +1,7 @@
 //! From a Gateway and its routes to a load balancer, and what is said of all of them. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kube::ResourceExt as _;
@@ -329,7 +330,7 @@ struct Work<'a> {
 impl Work<'_> {
     /// Takes in an HTTPRoute for its hosts at each place.
     fn http(&mut self, route: &Route, hosts: &BTreeMap<Place, Vec<Host>>) -> Verdict {
-        let (mut missing, mut unsupported, mut served) = (None, Vec::new(), 0);
+        let (mut missing, mut unsupported, mut served, mut refused) = (None, Vec::new(), 0, BTreeSet::new());
         for (number, rule) in route.spec.rules.iter().enumerate() {
             let backends = self.backends(route, &rule.backend_refs, Protocol::Tcp, &mut missing);
             let matches = matches(rule);
@@ -365,7 +366,7 @@ impl Work<'_> {
                         Ok(routed) => {
                             served += 1;
                             if let Action::Pool(name) = &routed.to {
-                                self.add_pool(name.clone(), None, PoolProtocol::Http, &backends);
+                                refused.extend(self.add_pool(name.clone(), None, PoolProtocol::Http, &backends));
                             }
                             self.routed.entry(place).or_default().push(routed);
                         }
@@ -376,7 +377,7 @@ impl Work<'_> {
         }
         let what = unsupported.join("; ");
         let accepted = match served > 0 || unsupported.is_empty() {
-            true => Said::yes("Accepted"),
+            true => Said { message: left_out(&refused), ..Said::yes("Accepted") },
             false => Said::no("UnsupportedValue", what.clone()),
         };
         let partially = (served > 0 && !unsupported.is_empty()).then(|| Said {
@@ -406,7 +407,8 @@ impl Work<'_> {
         let mut accepted = Said::yes("Accepted");
         for place in hosts.keys() {
             if taken.insert(*place) {
-                self.add_pool(default_pool(*place), Some(*place), of_pool, &backends);
+                let refused = self.add_pool(default_pool(*place), Some(*place), of_pool, &backends);
+                accepted.message = left_out(&refused);
             } else {
                 accepted.message = format!("an older route has the traffic of port {}", place.1);
             }
@@ -475,14 +477,19 @@ impl Work<'_> {
         })
     }
 
-    fn add_pool(&mut self, name: String, of: Option<Place>, protocol: PoolProtocol, backends: &[Backend]) {
+    /// Answers the addresses that were left out because they are neither pods' nor nodes'.
+    fn add_pool(
+        &mut self,
+        name: String,
+        of: Option<Place>,
+        protocol: PoolProtocol,
+        backends: &[Backend],
+    ) -> Vec<IpAddr> {
         let on_wire = if protocol == PoolProtocol::Udp { Protocol::Udp } else { Protocol::Tcp };
         let Around { sources, setting, .. } = self.around;
         let (members, refused) = backends::members(backends, on_wire, *sources, setting);
-        if !refused.is_empty() {
-            tracing::warn!(pool = name, message = elsewhere(&refused).message, "endpoints left out");
-        }
         self.balancer.pools.insert(name, Pool { protocol, of, members });
+        refused
     }
 
     fn finish(&mut self, listeners: &[GatewayListener], judged: &[OfListener], public: bool) -> Balancer {
@@ -521,6 +528,12 @@ impl Work<'_> {
         }
         balancer
     }
+}
+
+/// What to say of endpoints that were left out; nothing if there are none.
+fn left_out<'a>(refused: impl IntoIterator<Item = &'a IpAddr>) -> String {
+    let refused: Vec<IpAddr> = refused.into_iter().copied().collect();
+    if refused.is_empty() { String::new() } else { elsewhere(&refused).message }
 }
 
 fn resolved(missing: Option<Missing>) -> Said {

@@ -48,7 +48,8 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use kuryr_api::names;
 use kuryr_openstack::Cloud;
-use kuryr_openstack::load_balancing::LoadBalancingVersion;
+use kuryr_openstack::load_balancing::{LoadBalancer, LoadBalancingVersion};
+use kuryr_openstack::network::FloatingIp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +74,18 @@ pub(crate) use watched::Watched;
 
 #[cfg(test)]
 mod tests;
+
+/// Whether a load balancer was made for a Gateway or Ingresses of the cluster with this tag, by its name and by tag or description.
+#[must_use]
+pub fn made_balancer(balancer: &LoadBalancer, tag: &str) -> bool {
+    Owner::of_balancer(balancer, tag).is_some()
+}
+
+/// Whether a floating IP was made for a Gateway or Ingresses of the cluster with this tag.
+#[must_use]
+pub fn made_floating_ip(floating: &FloatingIp, tag: &str) -> bool {
+    Owner::of_floating_ip(floating, tag).is_some()
+}
 
 /// No owner needs more steps than this in one look; more means that two sides undo each other's work.
 const STEPS_PER_LOOK: usize = 32;

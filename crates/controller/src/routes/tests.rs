@@ -360,6 +360,24 @@ fn redirections_are_had_where_the_host_is_known() {
 }
 
 #[test]
+fn endpoints_that_are_nobodys_we_know_get_nothing_and_that_is_said() {
+    let gateway = gateway(
+        json!([{ "name": "http", "protocol": "HTTP", "port": 80 }, { "name": "db", "protocol": "TCP", "port": 81 }]),
+    );
+    let known = Known::default().with("a", "TCP", 1..3);
+    let rules = json!({ "rules": [{ "backendRefs": [{ "name": "a", "port": 80 }] }] });
+    let routes = [http_route("h", 0, rules.clone()), tcp_route("t", 0, rules)];
+    let nowhere = Setting { members: services::desired::Setting::default(), ..setting(true) };
+    let around = Around { routes: &routes, grants: &[], labels: &|_| None, sources: &known, setting: &nowhere };
+    let outcome = desired(&gateway, &around);
+    let Desired::Balanced(balancer) = &outcome.desired else { panic!("{outcome:?}") };
+    assert!(balancer.pools.len() == 2 && balancer.pools.values().all(|pool| pool.members.is_empty()));
+    for said in outcome.routes.values() {
+        assert!(said[0].accepted.holds && said[0].accepted.message.contains("10.20.0.1, 10.20.0.2"), "{said:?}");
+    }
+}
+
+#[test]
 fn the_oldest_route_has_the_traffic() {
     let gateway = gateway(
         json!([{ "name": "db", "protocol": "TCP", "port": 5432 }, { "name": "http", "protocol": "HTTP", "port": 80 }]),
