@@ -5,6 +5,7 @@
 pub mod gateway_api;
 mod processes;
 mod rest;
+pub mod routing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
