@@ -18,6 +18,8 @@ pub struct Config {
     pub placement: Placement,
     /// How Services are balanced; `None`: somebody else does that.
     pub services: Option<Services>,
+    /// How Ingresses and Gateways are balanced; `None`: somebody else does that.
+    pub routes: Option<Routes>,
     /// `[neutron_defaults] ovs_bridge`: the integration bridge where ports do not name one.
     pub ovs_bridge: Option<String>,
     /// `[kubernetes] use_events`: whether to tell users by Kubernetes Events.
@@ -72,6 +74,15 @@ pub struct Services {
     pub timeouts: (Option<u32>, Option<u32>),
 }
 
+/// How Ingresses and Gateways are balanced.
+#[derive(Clone, Debug)]
+pub struct Routes {
+    /// Where load balancers and their members are; its provider and its API server are of Services alone.
+    pub balancing: Services,
+    /// `[kuryr] ingress_provider`: who implements load balancers; Octavia's default if not said.
+    pub provider: Option<String>,
+}
+
 /// Where floating IPs come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct External {
@@ -98,6 +109,7 @@ impl Default for Config {
             resource_tags: Vec::new(),
             placement: Placement::default(),
             services: None,
+            routes: None,
             ovs_bridge: None,
             use_events: true,
             concurrency: 64,

@@ -50,15 +50,20 @@ impl Events {
         Self { recorder: enabled.then(|| Recorder::new(kube, reporter)), told: Mutex::default() }
     }
 
-    /// A warning about an object of Kubernetes' own, unless the same was said last.
+    /// A warning about an object of Kubernetes' core, unless the same was said last.
     pub(crate) async fn warn(&self, kind: &str, key: &Key, uid: &str, trouble: &Trouble) {
+        self.warn_of("v1", kind, key, uid, trouble).await;
+    }
+
+    /// A warning about an object, unless the same was said last.
+    pub(crate) async fn warn_of(&self, api_version: &str, kind: &str, key: &Key, uid: &str, trouble: &Trouble) {
         let Some(recorder) = &self.recorder else { return };
         let previous = self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), trouble.reason);
         if previous == Some(trouble.reason) {
             return;
         }
         let about = ObjectReference {
-            api_version: Some("v1".to_owned()),
+            api_version: Some(api_version.to_owned()),
             kind: Some(kind.to_owned()),
             namespace: Some(key.namespace.clone()),
             name: Some(key.name.clone()),

@@ -15,6 +15,7 @@ mod own;
 mod placement;
 mod pods;
 mod reach;
+mod routes;
 mod services;
 pub mod told;
 pub mod trouble;
@@ -33,6 +34,8 @@ use lease::{Elector, End};
 use metrics::Metrics;
 use pods::Pods;
 use reach::{PATIENCE, Reach};
+use routes::Routes;
+pub use routes::{made_balancer, made_floating_ip};
 use services::Services;
 
 /// What probes ask. Cheap: never calls a cloud.
@@ -90,11 +93,14 @@ pub async fn run(
     cloud.observe(metrics.observer());
     let (watched, reach) = (pods::Watched::default(), Arc::new(Reach::default()));
     // Watched only where somebody is to work with it.
-    let of_services = config.services.as_ref().map(|_| Arc::new(services::Watched::default()));
+    let balances = config.services.is_some() || config.routes.is_some();
+    let of_services = balances.then(|| Arc::new(services::Watched::default()));
+    let of_routes = config.routes.as_ref().and(of_services.clone()).map(routes::Watched::new);
     let readiness = async {
         while !shutdown.is_cancelled() {
             let of_services = of_services.as_ref().and_then(|watched| watched.waits_for());
-            health.set(watched.waits_for().or(of_services).or_else(|| reach.reason()));
+            let of_routes = of_routes.as_ref().and_then(|watched| watched.waits_for());
+            health.set(watched.waits_for().or(of_services).or(of_routes).or_else(|| reach.reason()));
             let _ = shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(100))).await;
         }
         health.ready.store(false, Ordering::Relaxed);
@@ -128,7 +134,17 @@ pub async fn run(
                     Services::new(kube, cloud, config, settings, Arc::clone(&metrics), watched).work(&stop).await;
                 }
             };
-            tokio::join!(pods, services).0
+            let routes = async {
+                if let (Some(settings), Some(watched)) = (config.routes.clone(), of_routes.clone()) {
+                    if stop.run_until_cancelled(watched.synced()).await.is_none() {
+                        return;
+                    }
+                    let (kube, cloud, config) = (kube.clone(), cloud.clone(), config.clone());
+                    let routes = Routes::new(kube, cloud, config, settings, Arc::clone(&metrics), watched);
+                    Box::pin(routes.work(&stop)).await;
+                }
+            };
+            tokio::join!(pods, services, routes).0
         };
         match config.election.clone() {
             Some(election) => {
@@ -150,5 +166,11 @@ pub async fn run(
             watched.follow(&kube, &config.api_server, &shutdown).await;
         }
     };
-    tokio::join!(watched.follow(&kube, &config.api_server, &shutdown), follow_services, work, readiness, learn);
+    let follow_routes = async {
+        if let Some(watched) = &of_routes {
+            Box::pin(watched.follow(&kube, &config.api_server, &shutdown)).await;
+        }
+    };
+    let follow_pods = watched.follow(&kube, &config.api_server, &shutdown);
+    tokio::join!(follow_pods, follow_services, follow_routes, work, readiness, learn);
 }

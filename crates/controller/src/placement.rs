@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use kuryr_openstack::Cloud;
 use kuryr_openstack::network::{NetworkDetails, Subnet};
 use tokio::time::Instant;
@@ -69,6 +70,21 @@ impl Placement {
             security_groups: self.settings.pod_security_groups.clone(),
             subnets,
         })
+    }
+
+    /// Where members of load balancers may be: the subnets of pods, and these of nodes, with their prefixes.
+    ///
+    /// # Errors
+    /// When one is missing, or the cloud cannot be asked.
+    pub(crate) async fn of_members(&self, node_subnets: &[String]) -> Result<Vec<(String, IpNet)>, Trouble> {
+        let mut subnets = Vec::new();
+        let of_pods = self.settings.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
+        let of_nodes = node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));
+        for (id, option) in of_pods.chain(of_nodes) {
+            let subnet = self.subnet(id, option).await?;
+            subnets.extend(subnet.cidr.map(|prefix| (subnet.id.clone(), prefix)));
+        }
+        Ok(subnets)
     }
 
     /// A subnet that an option names.

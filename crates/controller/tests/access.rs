@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use http::Method;
 use kuryr_api::names::{KURYRPORT_FINALIZER, LEGACY_POD_FINALIZER, LEGACY_SERVICE_FINALIZER};
-use kuryr_controller::config::{External, MemberMode, Services};
+use kuryr_controller::config::{External, MemberMode, Routes, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
-use world::{KURYR_PORTS, NAMESPACE, World};
+use world::{KURYR_PORTS, NAMESPACE, World, gateway_api};
 
 const KURYR_LOAD_BALANCERS: &str = "kuryrloadbalancers.openstack.org";
 const LONG: Duration = Duration::from_secs(300);
@@ -36,7 +36,11 @@ fn granted(kind: &str, name: &str) -> Asked {
             .iter()
             .flat_map(|g| words(&rule["resources"]).into_iter().map(move |r| (g.clone(), r)))
         {
-            let resource = if group.is_empty() { resource } else { format!("{resource}.{group}") };
+            let resource = match (group.as_str(), resource.split_once('/')) {
+                ("", _) => resource,
+                (group, Some((resource, below))) => format!("{resource}.{group}/{below}"),
+                (group, None) => format!("{resource}.{group}"),
+            };
             granted.extend(words(&rule["verbs"]).iter().map(|verb| format!("{verb} {resource}")));
         }
     }
@@ -98,6 +102,49 @@ async fn services(world: &World) {
     world.until(LONG, gone).await;
 }
 
+/// An Ingress, a Gateway and routes of every kind, of which something is said.
+async fn routes(world: &World) {
+    let create = |group: &str, kind: &str, name: &str, spec: Value| {
+        let mut object = json!({ "apiVersion": group, "kind": kind, "metadata": { "name": name }, "spec": spec });
+        if !kind.ends_with("Class") {
+            object["metadata"]["namespace"] = json!(NAMESPACE);
+        }
+        world.cluster.create(object).unwrap();
+    };
+    let (networking, gateway) = ("networking.k8s.io/v1", "gateway.networking.k8s.io/v1");
+    create(networking, "IngressClass", "kuryr", json!({ "controller": "openstack.org/kuryr" }));
+    let backend = json!({ "service": { "name": "a", "port": { "number": 80 } } });
+    create(networking, "Ingress", "web", json!({ "ingressClassName": "kuryr", "defaultBackend": backend }));
+    create(gateway, "GatewayClass", "kuryr", json!({ "controllerName": "openstack.org/kuryr" }));
+    let listener =
+        |protocol: &str, port: u16| json!({ "name": format!("p{port}"), "protocol": protocol, "port": port });
+    let listeners = json!([listener("HTTP", 80), listener("TCP", 81), listener("UDP", 82)]);
+    create(gateway, "Gateway", "web", json!({ "gatewayClassName": "kuryr", "listeners": listeners }));
+    let route =
+        json!({ "parentRefs": [{ "name": "web" }], "rules": [{ "backendRefs": [{ "name": "a", "port": 80 }] }] });
+    create(gateway, "HTTPRoute", "a", route.clone());
+    create(gateway, "TCPRoute", "a", route.clone());
+    create("gateway.networking.k8s.io/v1alpha2", "UDPRoute", "a", route);
+    let told = |world: &World, resource: &str, name: &str, at: &str| {
+        let object = world.cluster.get(resource, NAMESPACE, name).unwrap_or_default();
+        object.pointer(at).is_some_and(|value| !value.is_null())
+    };
+    let all = [
+        ("ingresses.networking.k8s.io", "web", "/status/loadBalancer/ingress/0/ip"),
+        ("gateways.gateway.networking.k8s.io", "web", "/status/addresses/0/value"),
+        ("httproutes.gateway.networking.k8s.io", "a", "/status/parents/0"),
+        ("tcproutes.gateway.networking.k8s.io", "a", "/status/parents/0"),
+        ("udproutes.gateway.networking.k8s.io", "a", "/status/parents/0"),
+    ];
+    for (resource, name, at) in all {
+        let holds = |world: &World| match told(world, resource, name, at) {
+            true => Ok(()),
+            false => Err(format!("{resource} {name} has no {at}")),
+        };
+        world.until(LONG, holds).await;
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_controller_asks_for_exactly_what_it_may() {
     let mut world = World::new(1);
@@ -107,7 +154,9 @@ async fn the_controller_asks_for_exactly_what_it_may() {
     let gateway = json!({ "network_id": external });
     let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
     world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
-    world.config.services = Some(balanced_in(subnet, external));
+    world.config.services = Some(balanced_in(subnet.clone(), external.clone()));
+    world.config.routes = Some(Routes { balancing: balanced_in(subnet, external), provider: None });
+    gateway_api::install(&world.cluster);
     let world = world;
     let quota = |limit| world.cloud.set_quota("k8s", "port", limit);
     let controller = world.start();
@@ -156,6 +205,7 @@ async fn the_controller_asks_for_exactly_what_it_may() {
     };
     world.until(LONG, gone).await;
     services(&world).await;
+    routes(&world).await;
     controller.stop().await;
 
     let entries = world.cluster.log().entries();

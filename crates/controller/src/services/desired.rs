@@ -128,7 +128,8 @@ impl Setting {
         address.is_ipv4() == vip.is_ipv4() || other_family && self.abilities.client_addresses()
     }
 
-    fn subnet_of(&self, address: IpAddr) -> Option<&str> {
+    /// The subnet an address is in.
+    pub(crate) fn subnet_of(&self, address: IpAddr) -> Option<&str> {
         self.subnets.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
     }
 }
@@ -318,7 +319,7 @@ fn let_in(named: &[IpNet], setting: &Setting, is_ipv4: bool) -> Vec<IpNet> {
 }
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.
-fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
+pub(crate) fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
     // kube-proxy takes who is said to be ready, also while it ends: that is so only of publishNotReadyAddresses.
     let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready);
     slice.endpoints.iter().filter(move |endpoint| if any { endpoint.ready } else { endpoint.ending })

@@ -2,15 +2,16 @@
 //! time to time. No reconcile lists for itself, unless an answer was lost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use kuryr_openstack::load_balancing::{HealthMonitor, Listener, LoadBalancer, Member, Pool, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{
+    HealthMonitor, L7Policy, L7Rule, Listener, LoadBalancer, Member, Pool, ProvisioningStatus,
+};
 use kuryr_openstack::network::FloatingIp;
 
-use crate::cache::Key;
-
-/// What Octavia has for one Service.
+/// What Octavia has for one owner: a Service, or what requests are routed by.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Held {
     pub(crate) balancer: Option<LoadBalancer>,
@@ -24,6 +25,10 @@ pub(crate) struct Held {
     pub(crate) vip_addresses: Vec<IpAddr>,
     /// Ids of other load balancers of the same name.
     pub(crate) others: Vec<String>,
+    /// Where its listeners for HTTP send which requests.
+    pub(crate) policies: Vec<L7Policy>,
+    /// By policy.
+    pub(crate) rules: BTreeMap<String, Vec<L7Rule>>,
     /// The floating IP that leads to it, or was made for it.
     pub(crate) floating: Option<FloatingIp>,
     /// Further floating IPs that were made for it: of a change that was not finished.
@@ -38,39 +43,44 @@ impl Held {
     }
 }
 
-#[derive(Default)]
-struct Inner {
-    held: HashMap<Key, Arc<Held>>,
+struct Inner<K> {
+    held: HashMap<K, Arc<Held>>,
     /// Services for which something may have been made without an answer reaching us.
-    uncertain: HashSet<Key>,
+    uncertain: HashSet<K>,
     /// Services of which we changed something during the running pass: its lists may be older.
-    fresh: HashSet<Key>,
+    fresh: HashSet<K>,
 }
 
-/// Load balancers by the Service they are for.
-#[derive(Default)]
-pub(crate) struct Index {
-    inner: Mutex<Inner>,
+/// Load balancers by the owner they are for.
+pub(crate) struct Index<K> {
+    inner: Mutex<Inner<K>>,
 }
 
-impl Index {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+impl<K> Default for Index<K> {
+    fn default() -> Self {
+        let inner = Inner { held: HashMap::new(), uncertain: HashSet::new(), fresh: HashSet::new() };
+        Self { inner: Mutex::new(inner) }
+    }
+}
+
+impl<K: Clone + Eq + Hash + Ord> Index<K> {
+    fn lock(&self) -> MutexGuard<'_, Inner<K>> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What there is for this Service, and whether that is in doubt.
-    pub(crate) fn of(&self, key: &Key) -> (Arc<Held>, bool) {
+    pub(crate) fn of(&self, key: &K) -> (Arc<Held>, bool) {
         let inner = self.lock();
         (inner.held.get(key).cloned().unwrap_or_default(), inner.uncertain.contains(key))
     }
 
     /// Every Service for which there is something.
-    pub(crate) fn keys(&self) -> Vec<Key> {
+    pub(crate) fn keys(&self) -> Vec<K> {
         self.lock().held.keys().cloned().collect()
     }
 
     /// Takes in what a call of ours changed.
-    pub(crate) fn change(&self, key: &Key, change: impl FnOnce(&mut Held)) {
+    pub(crate) fn change(&self, key: &K, change: impl FnOnce(&mut Held)) {
         let mut inner = self.lock();
         let mut held = inner.held.get(key).map(|held| Held::clone(held)).unwrap_or_default();
         change(&mut held);
@@ -79,12 +89,12 @@ impl Index {
     }
 
     /// Something may have been made or changed: look before doing more.
-    pub(crate) fn mark_uncertain(&self, key: &Key) {
+    pub(crate) fn mark_uncertain(&self, key: &K) {
         self.lock().uncertain.insert(key.clone());
     }
 
     /// Takes in all there is for a Service, which settles any doubt.
-    pub(crate) fn settle(&self, key: &Key, held: Held) {
+    pub(crate) fn settle(&self, key: &K, held: Held) {
         let mut inner = self.lock();
         inner.uncertain.remove(key);
         inner.fresh.insert(key.clone());
@@ -92,7 +102,7 @@ impl Index {
     }
 
     /// Services whose load balancer Octavia is at work on.
-    pub(crate) fn pending(&self) -> Vec<Key> {
+    pub(crate) fn pending(&self) -> Vec<K> {
         let is_pending = |held: &Held| held.balancer.as_ref().is_some_and(|it| it.provisioning_status.is_pending());
         self.lock().held.iter().filter(|(_, held)| is_pending(held)).map(|(key, _)| key.clone()).collect()
     }
@@ -105,7 +115,7 @@ impl Index {
     }
 
     /// Takes in the states of load balancers that were waited for; `listed` is all there are. Returns whom it concerns.
-    pub(crate) fn advance(&self, waited_for: &[Key], listed: &[LoadBalancer]) -> Vec<Key> {
+    pub(crate) fn advance(&self, waited_for: &[K], listed: &[LoadBalancer]) -> Vec<K> {
         let mut inner = self.lock();
         let mut concerned = Vec::new();
         for key in waited_for {
@@ -132,10 +142,10 @@ impl Index {
     }
 
     /// Ends a pass with all there is. Returns whom it concerns.
-    pub(crate) fn end_pass(&self, mut all: HashMap<Key, Held>) -> BTreeSet<Key> {
+    pub(crate) fn end_pass(&self, mut all: HashMap<K, Held>) -> BTreeSet<K> {
         let mut inner = self.lock();
         let mut concerned = BTreeSet::new();
-        let known: BTreeSet<Key> = inner.held.keys().chain(all.keys()).cloned().collect();
+        let known: BTreeSet<K> = inner.held.keys().chain(all.keys()).cloned().collect();
         for key in known {
             if inner.fresh.contains(&key) {
                 continue;
@@ -151,9 +161,9 @@ impl Index {
     }
 }
 
-impl Inner {
+impl<K: Clone + Eq + Hash> Inner<K> {
     /// What lists do not say, and what does not change as long as the port is the same.
-    fn carry(&self, key: &Key, held: &mut Held) {
+    fn carry(&self, key: &K, held: &mut Held) {
         let port = |held: &Held| held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
         if let Some(known) = self.held.get(key)
             && held.vip_addresses.is_empty()
@@ -163,7 +173,7 @@ impl Inner {
         }
     }
 
-    fn put(&mut self, key: &Key, mut held: Held) {
+    fn put(&mut self, key: &K, mut held: Held) {
         self.carry(key, &mut held);
         if held == Held::default() {
             self.held.remove(key);
@@ -176,6 +186,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Key;
 
     fn key() -> Key {
         Key { namespace: "default".to_owned(), name: "web".to_owned() }

@@ -19,20 +19,20 @@ mod annotations;
 mod apply;
 mod bodies;
 mod counted;
-mod desired;
+pub(crate) mod desired;
 mod differs;
-mod facts;
-mod index;
+pub(crate) mod facts;
+pub(crate) mod index;
 mod marks;
 mod pending;
 mod plan;
-mod provider;
+pub(crate) mod provider;
 mod public;
 mod record;
 mod refused;
 mod remarks;
-mod repairs;
-mod upkeep;
+pub(crate) mod repairs;
+pub(crate) mod upkeep;
 mod vip;
 mod watched;
 
@@ -82,12 +82,12 @@ pub(crate) struct Services {
     config: Config,
     placement: Placement,
     watched: Arc<Watched>,
-    index: Index,
+    index: Index<Key>,
     queue: Arc<Queue<Key>>,
     events: Events,
     metrics: Arc<Metrics>,
     marks: Marks,
-    repairs: Repairs,
+    repairs: Repairs<Key>,
     pending: Pending,
     provider: Provider,
     /// What this Octavia knows; asked before anything else.
@@ -326,13 +326,7 @@ impl Services {
 
     /// What holds for all Services.
     async fn setting(&self) -> Result<Setting, Trouble> {
-        let mut subnets = Vec::new();
-        let of_pods = self.config.placement.pod_subnets.iter().map(|id| (id, "[neutron_defaults] pod_subnet"));
-        let of_nodes = self.settings.node_subnets.iter().map(|id| (id, "[pod_vif_nested] worker_nodes_subnets"));
-        for (id, option) in of_pods.chain(of_nodes) {
-            let subnet = self.placement.subnet(id, option).await?;
-            subnets.extend(subnet.cidr.map(|prefix| (subnet.id.clone(), prefix)));
-        }
+        let subnets = self.placement.of_members(&self.settings.node_subnets).await?;
         let Services { settings, .. } = self;
         Ok(Setting {
             subnets,

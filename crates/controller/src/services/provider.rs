@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use kuryr_openstack::ErrorKind;
+use kuryr_openstack::{Cloud, ErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
@@ -11,11 +11,11 @@ use super::Services;
 use crate::trouble::Trouble;
 
 /// For so long a missing provider is not asked for again.
-pub(super) const AGAIN: Duration = Duration::from_secs(30);
+pub(crate) const AGAIN: Duration = Duration::from_secs(30);
 
-/// What is known of the configured provider.
+/// What is known of a configured provider.
 #[derive(Default)]
-pub(super) struct Provider {
+pub(crate) struct Provider {
     answered: Mutex<Option<(Instant, Result<(), Trouble>)>>,
 }
 
@@ -23,24 +23,28 @@ impl Services {
     /// Refuses a provider that Octavia does not have, or may not have.
     pub(super) async fn provider_is_there(&self) -> Result<(), Trouble> {
         let Some(name) = self.settings.provider.as_deref() else { return Ok(()) };
-        let mut answered = self.provider.answered.lock().await;
+        self.provider.is_there(&self.cloud, name, "[kubernetes] endpoints_driver_octavia_provider").await
+    }
+}
+
+impl Provider {
+    /// Refuses the provider `name`, which is always the same, if Octavia does not have it; `option` is where it was read.
+    pub(crate) async fn is_there(&self, cloud: &Cloud, name: &str, option: &str) -> Result<(), Trouble> {
+        let mut answered = self.answered.lock().await;
         match &*answered {
             Some((_, Ok(()))) => return Ok(()),
             Some((at, refused)) if at.elapsed() < AGAIN => return refused.clone(),
             _ => {}
         }
-        let answer = match self.cloud.load_balancing().list_providers().await {
+        let answer = match cloud.load_balancing().list_providers().await {
             Ok(there) => match there.iter().any(|there| there.is(name)) {
                 true => Ok(()),
                 false => {
                     let names: Vec<String> = there.into_iter().map(|there| there.name).collect();
+                    let names = names.join(", ");
                     Err(Trouble::mistake(
                         "ProviderNotFound",
-                        format!(
-                            "Octavia has no provider {name}, only {}; correct [kubernetes] endpoints_driver_octavia_provider in \
-                             kuryr.conf",
-                            names.join(", ")
-                        ),
+                        format!("Octavia has no provider {name}, only {names}; correct {option} in kuryr.conf"),
                     ))
                 }
             },

@@ -2,12 +2,11 @@
 //! a listener the provider cannot make) does not keep the cloud at work for nothing.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-
-use crate::cache::Key;
 
 /// What the second repair waits for; each one after it twice as long.
 const FIRST: Duration = Duration::from_secs(10);
@@ -16,10 +15,15 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// What has held for so long is forgotten.
 const HELD: Duration = Duration::from_secs(1800);
 
-/// The repairs of each Service, by what was repaired.
-#[derive(Default)]
-pub(super) struct Repairs {
-    known: Mutex<HashMap<(Key, &'static str), Repair>>,
+/// The repairs of each owner of a load balancer, by what was repaired.
+pub(crate) struct Repairs<K> {
+    known: Mutex<HashMap<(K, &'static str), Repair>>,
+}
+
+impl<K> Default for Repairs<K> {
+    fn default() -> Self {
+        Self { known: Mutex::default() }
+    }
 }
 
 struct Repair {
@@ -27,13 +31,13 @@ struct Repair {
     last: Instant,
 }
 
-impl Repairs {
-    fn known(&self) -> MutexGuard<'_, HashMap<(Key, &'static str), Repair>> {
+impl<K: Clone + Eq + Hash> Repairs<K> {
+    fn known(&self) -> MutexGuard<'_, HashMap<(K, &'static str), Repair>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long this repair has to wait, if it has to.
-    pub(super) fn left(&self, key: &Key, what: &'static str) -> Option<Duration> {
+    pub(crate) fn left(&self, key: &K, what: &'static str) -> Option<Duration> {
         let mut known = self.known();
         known.retain(|_, repair| repair.last.elapsed() < HELD);
         let repair = known.get(&(key.clone(), what))?;
@@ -42,19 +46,19 @@ impl Repairs {
     }
 
     /// Octavia has taken the order.
-    pub(super) fn begun(&self, key: &Key, what: &'static str) {
+    pub(crate) fn begun(&self, key: &K, what: &'static str) {
         let mut known = self.known();
         let before = known.get(&(key.clone(), what)).map_or(0, |repair| repair.count);
         known.insert((key.clone(), what), Repair { count: before.saturating_add(1), last: Instant::now() });
     }
 
     /// Whether this was repaired, and not long ago.
-    pub(super) fn was_repaired(&self, key: &Key, what: &'static str) -> bool {
+    pub(crate) fn was_repaired(&self, key: &K, what: &'static str) -> bool {
         self.known().contains_key(&(key.clone(), what))
     }
 
-    /// The Service is gone.
-    pub(super) fn forget(&self, key: &Key) {
+    /// The owner is gone.
+    pub(crate) fn forget(&self, key: &K) {
         self.known().retain(|(known, _), _| known != key);
     }
 }
@@ -62,6 +66,7 @@ impl Repairs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cache::Key;
 
     #[tokio::test(start_paused = true)]
     async fn each_one_waits_longer_until_it_has_held() {

@@ -1,7 +1,7 @@
 //! What the API server has of Services, followed for as long as the process lives, whether it leads or not.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -22,7 +22,12 @@ pub(crate) struct Watched {
     slices: Cache<SliceFacts>,
     of_services: Mutex<OfServices>,
     at_work: AtWork<Key>,
+    /// Who else hears of a Service that changed, or whose endpoints did.
+    listener: OnceLock<Listener>,
 }
+
+/// Who is told of a Service.
+type Listener = Box<dyn Fn(&Key) + Send + Sync>;
 
 /// Which slices are which Service's.
 #[derive(Default)]
@@ -73,17 +78,18 @@ impl Watched {
     /// Keeps the caches warm until `shutdown`. Writes nothing. `server` is the API server's address, for messages.
     pub(crate) async fn follow(&self, kube: &kube::Client, server: &str, shutdown: &CancellationToken) {
         let wake = |key: Key| self.at_work.wake(key);
+        let changed = |key: Key| self.changed(key);
         let services = Api::<Service>::all(kube.clone());
         let (slices, records) = (Api::<EndpointSlice>::all(kube.clone()), Api::<KuryrLoadBalancer>::all(kube.clone()));
         tokio::join!(
-            self.services.follow(services, server, shutdown, |service| ServiceFacts::read(&service), wake),
+            self.services.follow(services, server, shutdown, |service| ServiceFacts::read(&service), changed),
             self.slices.follow(slices, server, shutdown, |slice| SliceFacts::read(&slice), |slice| self.sort(&slice)),
             self.records.follow(records, server, shutdown, digest, wake),
         );
     }
 
     /// The slices of a Service.
-    pub(super) fn slices(&self, service: &Key) -> Vec<Arc<SliceFacts>> {
+    pub(crate) fn slices(&self, service: &Key) -> Vec<Arc<SliceFacts>> {
         let of_services = self.of_services.lock().unwrap_or_else(PoisonError::into_inner);
         let keys = of_services.slices_of.get(service).into_iter().flatten();
         keys.filter_map(|slice| self.slices.get(slice)).collect()
@@ -93,7 +99,25 @@ impl Watched {
         let service = self.slices.get(slice).and_then(|facts| facts.service.clone());
         let service = service.map(|name| Key { namespace: slice.namespace.clone(), name });
         let concerned = self.of_services.lock().unwrap_or_else(PoisonError::into_inner).set(slice, service);
-        concerned.into_iter().for_each(|service| self.at_work.wake(service));
+        concerned.into_iter().for_each(|service| self.changed(service));
+    }
+
+    /// A Service, or what is behind it, is another.
+    fn changed(&self, service: Key) {
+        if let Some(listener) = self.listener.get() {
+            listener(&service);
+        }
+        self.at_work.wake(service);
+    }
+
+    /// From now on this is told of each Service that changes, or whose endpoints do; the first one to ask is.
+    pub(crate) fn listen(&self, listener: impl Fn(&Key) + Send + Sync + 'static) {
+        let _ = self.listener.set(Box::new(listener));
+    }
+
+    /// A Service.
+    pub(crate) fn service(&self, key: &Key) -> Option<Arc<ServiceFacts>> {
+        self.services.get(key)
     }
 
     /// From now on this queue hears of changes; first of everything there is.

@@ -2,8 +2,10 @@
 
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
+pub mod gateway_api;
 mod processes;
 mod rest;
+pub mod routing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

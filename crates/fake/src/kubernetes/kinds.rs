@@ -183,6 +183,8 @@ const BUILT_IN: &[Row] = &[
     Row("coordination.k8s.io", "v1", "leases", "Lease", &[], true, Plain),
     Row("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", &[], true, Count),
     Row("events.k8s.io", "v1", "events", "Event", &["ev"], true, Plain),
+    Row("networking.k8s.io", "v1", "ingressclasses", "IngressClass", &[], false, Count),
+    Row("networking.k8s.io", "v1", "ingresses", "Ingress", &["ing"], true, CountStatus),
     Row("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", &["netpol"], true, Count),
     Row("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", &["pdb"], true, CountStatus),
     Row("rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", &[], false, Plain),

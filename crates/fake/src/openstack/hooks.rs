@@ -264,15 +264,16 @@ impl Cloud {
         self.world().lbaas.quotas.insert((project, resource.to_owned()), limit);
     }
 
-    /// All of a collection of Octavia's (`loadbalancers`, `listeners`, `pools`, `healthmonitors`, `l7policies`), as an administrator
-    /// sees them.
+    /// All of a collection of Octavia's (`loadbalancers`, `listeners`, `pools`, `healthmonitors`, `l7policies`, and the `members` and `rules`
+    /// below them), as an administrator sees them.
     ///
     /// # Panics
     ///
     /// If there is no such collection.
     #[track_caller]
     pub fn load_balancing(&self, collection: &str) -> Vec<Value> {
-        let kind = octavia::Kind::at(collection).unwrap_or_else(|| panic!("Octavia has no collection {collection}"));
+        let kind = octavia::Kind::ALL.into_iter().find(|kind| kind.many() == collection);
+        let kind = kind.unwrap_or_else(|| panic!("Octavia has no collection {collection}"));
         let mut world = self.world();
         self.settle(&mut world);
         world.lbaas.all(kind).map(|object| octavia::shown(&world.lbaas, kind, object)).collect()

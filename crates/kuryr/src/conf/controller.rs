@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kuryr_controller::Config;
-use kuryr_controller::config::{External, MemberMode, Placement, Services};
+use kuryr_controller::config::{External, MemberMode, Placement, Routes, Services};
 use kuryr_openstack::load_balancing::LbAlgorithm;
 
 use super::options::{kubernetes, kuryr, neutron_defaults, octavia_defaults, pod_vif_nested};
@@ -61,7 +61,8 @@ impl Conf {
             cluster,
             resource_tags,
             placement: Placement { project, pod_subnets, pod_security_groups },
-            services: self.services()?,
+            services: if self.flag(&kuryr::services)? { Some(self.balancing()?) } else { None },
+            routes: self.routes()?,
             ovs_bridge: self.bridge()?,
             use_events: self.flag(&kubernetes::use_events)?,
             concurrency: self.whole(&kuryr::concurrency)?,
@@ -73,11 +74,19 @@ impl Conf {
         })
     }
 
-    /// How Services are balanced, if they are to be.
-    fn services(&self) -> Result<Option<Services>, ConfError> {
-        if !self.flag(&kuryr::services)? {
+    /// How Ingresses and Gateways are balanced, if they are to be.
+    fn routes(&self) -> Result<Option<Routes>, ConfError> {
+        if !self.flag(&kuryr::ingress)? {
             return Ok(None);
         }
+        let balancing = self.balancing()?;
+        let own = self.some_text(&kuryr::ingress_provider)?;
+        let provider = own.or_else(|| balancing.provider.clone()).filter(|provider| provider != "default");
+        Ok(Some(Routes { balancing, provider }))
+    }
+
+    /// How load balancers are made.
+    fn balancing(&self) -> Result<Services, ConfError> {
         let subnet = self.some_text(&neutron_defaults::service_subnet)?.ok_or_else(|| ConfError::Missing {
             title: neutron_defaults::service_subnet.title(),
             cure: "set it to the id of the subnet that Services' addresses are in (`openstack subnet list`)".to_owned(),
@@ -90,7 +99,7 @@ impl Conf {
         let node_subnets = self.list(&pod_vif_nested::worker_nodes_subnets)?;
         self.ids(&pod_vif_nested::worker_nodes_subnets, &node_subnets, "subnet")?;
         let silence = |milliseconds: u32| Some(milliseconds).filter(|milliseconds| *milliseconds > 0);
-        Ok(Some(Services {
+        Ok(Services {
             subnet,
             second_subnet,
             patience: Duration::from_secs(self.whole(&neutron_defaults::lbaas_activation_timeout)?),
@@ -112,7 +121,7 @@ impl Conf {
                 silence(self.whole(&octavia_defaults::timeout_client_data)?),
                 silence(self.whole(&octavia_defaults::timeout_member_data)?),
             ),
-        }))
+        })
     }
 
     /// Who implements load balancers; `None`: Octavia's default.

@@ -72,6 +72,24 @@ ovs_bridge = br-int
 ";
 
 #[test]
+fn ingresses_are_balanced_where_they_are_asked_for_with_or_without_services() {
+    let of = |more: &str| controller(&format!("{WHOLE}{more}")).controller(0);
+    assert!(of("").unwrap().routes.is_none());
+    let missing = of("[kuryr]\ningress = true\n").unwrap_err().to_string();
+    assert!(missing.contains("[neutron_defaults] service_subnet"), "{missing}");
+    let subnet = format!("service_subnet = {SUBNET}\n[kuryr]\ningress = true\n");
+    let on = of(&subnet).unwrap();
+    let routes = on.routes.unwrap();
+    assert!(on.services.is_none() && routes.balancing.subnet == SUBNET && routes.provider.is_none());
+    // Who implements Services' load balancers does it, unless another is named.
+    let ovn = "[kubernetes]\nendpoints_driver_octavia_provider = ovn\n";
+    assert_eq!(of(&format!("{subnet}{ovn}")).unwrap().routes.unwrap().provider.as_deref(), Some("ovn"));
+    let amphora = of(&format!("{subnet}ingress_provider = amphora\n{ovn}")).unwrap().routes.unwrap();
+    assert_eq!((amphora.provider.as_deref(), amphora.balancing.provider.as_deref()), (Some("amphora"), Some("ovn")));
+    assert_eq!(of(&format!("{subnet}ingress_provider = default\n{ovn}")).unwrap().routes.unwrap().provider, None);
+}
+
+#[test]
 fn a_usual_file_becomes_the_controllers_settings() {
     let conf = controller(WHOLE);
     assert!(conf.check().is_empty() && conf.warnings().is_empty(), "{:?}", conf.warnings());

@@ -12,7 +12,7 @@ use super::obstacle::Obstacle;
 use super::resource::{FINALIZER, Kuryr};
 use super::{AGAIN, Operator, RESYNC, change, generation, trouble};
 use crate::conf::Conf;
-use crate::conf::options::{Reader, kuryr as options};
+use crate::conf::options::{Reader, kuryr as options, neutron_defaults};
 use crate::install::objects::configuration::kuryr_conf;
 use crate::install::openstack::prepare;
 use crate::uninstall::cloud::CloudSide;
@@ -89,7 +89,9 @@ impl Operator {
         let (placement, cloud, ..) = prepare(&self.kube, &values, &self.namespace).await?;
         let conf = Conf::of(Reader::Controller, &[("kuryr.conf", kuryr_conf(&values))])?;
         let cluster = conf.some_text(&options::cluster_name)?.unwrap_or_default();
-        Ok(CloudSide { cloud, cluster, pod_subnets: placement.pod_subnets })
+        let service_subnet = conf.some_text(&neutron_defaults::service_subnet)?;
+        let project = placement.project;
+        Ok(CloudSide { cloud, cluster, pod_subnets: placement.pod_subnets, project, service_subnet })
     }
 }
 

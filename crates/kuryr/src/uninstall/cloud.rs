@@ -6,7 +6,9 @@
 use std::collections::HashSet;
 
 use kuryr_api::names;
-use kuryr_openstack::network::{Port, PortQuery};
+use kuryr_controller::{made_balancer, made_floating_ip};
+use kuryr_openstack::load_balancing::{LoadBalancerQuery, ProvisioningStatus};
+use kuryr_openstack::network::{FloatingIpQuery, Port, PortQuery};
 use kuryr_openstack::{Cloud, ErrorKind};
 
 use super::{Place, Remainder};
@@ -18,6 +20,10 @@ pub(crate) struct CloudSide {
     pub(crate) cluster: String,
     /// `[neutron_defaults] pod_subnet`
     pub(crate) pod_subnets: Vec<String>,
+    /// `[neutron_defaults] project`
+    pub(crate) project: String,
+    /// `[neutron_defaults] service_subnet`
+    pub(crate) service_subnet: Option<String>,
 }
 
 /// What becomes of a port. Pure.
@@ -85,6 +91,44 @@ impl CloudSide {
         Ok((deleted, left))
     }
 
+    /// Deletes the load balancers of Gateways and Ingresses, and their floating IPs: nothing in Kubernetes holds them, so they outlive
+    /// the controller. A name alone is no mark: project and subnet must be those of kuryr.conf. Answers how many, and what stays.
+    ///
+    /// # Errors
+    /// When the cloud cannot be asked.
+    pub(crate) async fn clean_routes(&self) -> Result<(usize, Vec<Remainder>), kuryr_openstack::Error> {
+        let tag = names::cluster_tag(&self.cluster);
+        let (network, octavia) = (self.cloud.network(), self.cloud.load_balancing());
+        let (mut deleted, mut left) = (0, Vec::new());
+        let mut note = |outcome: Result<(), kuryr_openstack::Error>, what: String, cure: String| match outcome {
+            Ok(()) => deleted += 1,
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => left.push(Remainder { what, why: error.to_string(), cure, place: Place::Cloud }),
+        };
+        let project_id = Some(self.project.clone());
+        let query = FloatingIpQuery { project_id: project_id.clone(), ..FloatingIpQuery::default() };
+        let floating_ips = network.list_floating_ips(&query).await.or_else(none_if_absent)?;
+        for floating in floating_ips.iter().filter(|floating| made_floating_ip(floating, &tag)) {
+            let what = format!("floating IP {} ({})", floating.id, floating.description);
+            let cure = format!("openstack floating ip delete {}", floating.id);
+            note(network.delete_floating_ip(&floating.id).await, what, cure);
+        }
+        let query = LoadBalancerQuery { project_id, ..LoadBalancerQuery::default() };
+        let balancers = octavia.list_load_balancers(&query).await.or_else(none_if_absent)?;
+        let goes = [ProvisioningStatus::Deleted, ProvisioningStatus::PendingDelete];
+        let ours = balancers.iter().filter(|balancer| {
+            made_balancer(balancer, &tag)
+                && balancer.vip_subnet_id == self.service_subnet
+                && !goes.contains(&balancer.provisioning_status)
+        });
+        for balancer in ours {
+            let what = format!("load balancer {} ({})", balancer.id, balancer.name);
+            let cure = format!("openstack loadbalancer delete --cascade {}", balancer.id);
+            note(octavia.delete_load_balancer(&balancer.id).await, what, cure);
+        }
+        Ok((deleted, left))
+    }
+
     /// Ports with at least one of our marks that can be asked for.
     async fn candidates(&self, tag: &str) -> Result<Vec<Port>, kuryr_openstack::Error> {
         let ours = PortQuery { device_owner: Some(names::DEVICE_OWNER.to_owned()), ..PortQuery::default() };
@@ -103,6 +147,14 @@ impl CloudSide {
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A cloud without routers has none, nor has one whose catalog has no Octavia: with the same settings Kuryr could not make any.
+fn none_if_absent<T>(error: kuryr_openstack::Error) -> Result<Vec<T>, kuryr_openstack::Error> {
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::Settings => Ok(Vec::new()),
+        _ => Err(error),
     }
 }
 

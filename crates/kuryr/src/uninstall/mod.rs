@@ -92,6 +92,8 @@ pub(crate) fn run(args: &UninstallArgs) -> Exit {
                 cloud: reach::cloud(settings)?,
                 cluster: conf.some_text(&kuryr::cluster_name)?.unwrap_or_default(),
                 pod_subnets: conf.list(&neutron_defaults::pod_subnet)?,
+                project: conf.some_text(&neutron_defaults::project)?.unwrap_or_default(),
+                service_subnet: conf.some_text(&neutron_defaults::service_subnet)?,
             }),
             None => {
                 eprintln!(
@@ -367,13 +369,36 @@ impl Removal {
             Ok(pods) => pods.into_iter().filter_map(|pod| pod.metadata.uid).collect(),
             Err(error) => return unknown(format!("{error:#}")),
         };
-        match cloud.clean(&living).await {
+        // Without a kuryr.conf nobody knows which project and subnet are ours.
+        let routes = async {
+            match cloud.project.is_empty() || cloud.service_subnet.is_none() {
+                true => Ok((0, Vec::new())),
+                false => cloud.clean_routes().await,
+            }
+        };
+        let mut all = match routes.await {
+            Ok((0, left)) => left,
+            Ok((deleted, left)) => {
+                progress(&format!(
+                    "cloud: {deleted} load balancers and floating IPs of Gateways and Ingresses deleted"
+                ));
+                left
+            }
+            Err(error) => vec![Remainder {
+                what: "load balancers of Gateways and Ingresses".to_owned(),
+                why: format!("it could not be looked: {error}"),
+                cure: "openstack loadbalancer list; those named gateway/…, ingress/… and ingress-group/…".to_owned(),
+                place: Place::Cloud,
+            }],
+        };
+        all.extend(match cloud.clean(&living).await {
             Ok((deleted, left)) => {
                 progress(&format!("cloud: {deleted} ports nobody had deleted, {} left", left.len()));
                 left
             }
             Err(error) => unknown(error.to_string()),
-        }
+        });
+        all
     }
 
     /// Looks again for everything.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use kuryr_controller::metrics::Metrics;
 use kuryr_controller::{Config, Connections, Fence, Health, config};
 use kuryr_fake::kubernetes::Cluster;
+use kuryr_openstack::load_balancing::NewLoadBalancer;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -85,6 +86,8 @@ fn removal(cluster: &Cluster, cloud: &FakeCloud) -> Removal {
             cloud: cloud.client("k8s-admin"),
             cluster: cloud.wanted.cluster.clone(),
             pod_subnets: cloud.wanted.pod_subnets.clone(),
+            project: cloud.wanted.project.clone(),
+            service_subnet: cloud.wanted.services.as_ref().map(|services| services.subnet.clone()),
         }),
         patience: Duration::from_secs(120),
         kinds: super::every_kind(),
@@ -232,6 +235,55 @@ async fn nothing_of_ours_is_left_and_everything_of_others_is() {
         "CustomResourceDefinition",
     ];
     assert!(order.map(place).is_sorted(), "{lines:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn load_balancers_of_gateways_and_ingresses_go_and_those_of_others_stay() {
+    let (cluster, cloud) = (installed(), FakeCloud::balanced().await);
+    let controller = started(&cluster, &cloud);
+    let client = cloud.client("k8s-admin");
+    let subnet = cloud.wanted.services.as_ref().unwrap().subnet.clone();
+    let balancer = |name: &str, subnet: &str, description: &str| NewLoadBalancer {
+        name: name.to_owned(),
+        vip_subnet_id: Some(subnet.to_owned()),
+        description: description.to_owned(),
+        ..NewLoadBalancer::default()
+    };
+    let (ours, theirs) = ("Gateway default/web kuryr:cluster=c1", "Gateway default/web kuryr:cluster=c2");
+    let stays = [
+        balancer("gateway/default/web", &subnet, theirs),
+        balancer("gateway/default/web", &subnet, ""),
+        balancer("lb", &subnet, ours),
+        balancer("gateway/default/web", &cloud.network.subnets[0], ours),
+    ];
+    for new in stays.iter().chain([&balancer("gateway/default/web", &subnet, ours)]) {
+        client.load_balancing().create_load_balancer(new).await.unwrap();
+    }
+    let network = cloud.wanted.external_network.clone();
+    let subnet = json!({ "network_id": network, "cidr": "172.24.4.0/24", "ip_version": 4 });
+    cloud.cloud.create("subnets", subnet);
+    for description in [ours, theirs] {
+        let new =
+            json!({ "floating_network_id": network, "description": description, "project_id": cloud.wanted.project });
+        cloud.cloud.create("floatingips", new);
+    }
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (left, lines) = work(&removal(&cluster, &cloud), &cluster, Some(controller)).await;
+    assert_eq!(left, [], "{lines:#?}");
+    assert!(lines.iter().any(|line| line.contains("2 load balancers and floating IPs of Gateways")), "{lines:#?}");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let left: Vec<(Value, Value)> = (cloud.cloud.load_balancing("loadbalancers").iter())
+        .map(|balancer| (balancer["name"].clone(), balancer["description"].clone()))
+        .collect();
+    let mut wanted: Vec<(Value, Value)> =
+        stays.iter().map(|balancer| (json!(balancer.name), json!(balancer.description))).collect();
+    let order = |pair: &(Value, Value)| format!("{pair:?}");
+    let mut left = left;
+    left.sort_by_key(order);
+    wanted.sort_by_key(order);
+    assert_eq!(left, wanted);
+    let floating: Vec<Value> = cloud.cloud.list("floatingips").iter().map(|it| it["description"].clone()).collect();
+    assert_eq!(floating, [json!(theirs)]);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use super::literals::{literals, literals_of_calls, sources};
 use super::root;
 
 /// Words in the controller that look like reasons and are none.
-const NO_REASONS: [&str; 14] = [
+const NO_REASONS: [&str; 47] = [
     "PodScheduled",
     "KuryrPorts",
     "NotFound",
@@ -24,6 +24,40 @@ const NO_REASONS: [&str; 14] = [
     "NodePort",
     "ExternalName",
     "ClientIP",
+    "IngressClasses",
+    "HTTPRoute",
+    "HTTPRoutes",
+    "TCPRoute",
+    "TCPRoutes",
+    "UDPRoute",
+    "UDPRoutes",
+    "GatewayClass",
+    "GatewayClasses",
+    "ReferenceGrant",
+    "ReferenceGrants",
+    // Words of Ingresses and of Gateway API; the conditions and their reasons are in docs/ingress.md.
+    "ImplementationSpecific",
+    "PathPrefix",
+    "RegularExpression",
+    "RequestRedirect",
+    "ReplaceFullPath",
+    "IPAddress",
+    "ResolvedRefs",
+    "PartiallyInvalid",
+    "ListenersNotValid",
+    "UnsupportedAddress",
+    "UnsupportedProtocol",
+    "UnsupportedValue",
+    "InvalidRouteKinds",
+    "InvalidKind",
+    "ProtocolConflict",
+    "HostnameConflict",
+    "NoConflicts",
+    "NoMatchingParent",
+    "NotAllowedByListeners",
+    "NoMatchingListenerHostname",
+    "RefNotPermitted",
+    "NoResources",
 ];
 /// The same in the operator: Kubernetes' own.
 const OF_KUBERNETES: [&str; 16] = [

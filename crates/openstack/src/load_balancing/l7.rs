@@ -33,6 +33,10 @@ pub struct L7Policy {
     pub redirect_pool_id: Option<String>,
     /// Where clients are sent.
     pub redirect_url: Option<String>,
+    /// What is put in front of the path that clients are sent to.
+    pub redirect_prefix: Option<String>,
+    /// Status of the answer that sends clients elsewhere.
+    pub redirect_http_code: Option<u16>,
     /// Its rules.
     #[serde(deserialize_with = "null_is_default")]
     pub rules: Vec<Reference>,
@@ -81,6 +85,12 @@ pub struct NewL7Policy {
     /// Where clients are to be sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redirect_url: Option<String>,
+    /// What is to be put in front of the path that clients are sent to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_prefix: Option<String>,
+    /// Status of the answer that sends clients elsewhere: 301, 302, 303, 307 or 308; 302 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_http_code: Option<u16>,
     /// Its rules, all of which must match.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<NewL7Rule>,
@@ -113,7 +123,7 @@ pub struct L7Rule {
 }
 
 /// A rule to create.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct NewL7Rule {
     /// What is compared.
     #[serde(rename = "type")]
@@ -125,6 +135,9 @@ pub struct NewL7Rule {
     pub key: Option<String>,
     /// With what.
     pub value: String,
+    /// Whether it is to match what does not compare.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub invert: bool,
 }
 
 impl Resource for L7Policy {

@@ -337,7 +337,9 @@ fn policy(world: &mut World, caller: &Caller, mut wanted: Object) -> Result<Stri
     let project = on(world, caller, &balancer)?;
     may(world, &project, &balancer, Kind::L7Policy, &wanted)?;
     let rules = wanted.remove("rules").unwrap_or_default();
-    let place = world.lbaas.with(Kind::L7Policy, "listener_id", &listener).count() + 1;
+    let asked = wanted.get("position").and_then(Value::as_u64);
+    let place = world.lbaas.make_room(&listener, asked);
+    wanted.remove("position");
     let defaults = json!({
         "name": "", "description": "", "admin_state_up": true, "position": place, "redirect_pool_id": null,
         "redirect_url": null, "redirect_prefix": null, "redirect_http_code": null, "tags": [],

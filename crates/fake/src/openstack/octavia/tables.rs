@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::kind::Kind;
 use crate::openstack::world::{Attributes, Object};
 
@@ -18,6 +20,10 @@ pub(crate) struct Lbaas {
     tables: BTreeMap<Kind, BTreeMap<String, Object>>,
     /// Until when a provider is at work, by load balancer.
     busy: BTreeMap<String, Duration>,
+}
+
+fn position(policy: &Object) -> u64 {
+    policy.get("position").and_then(Value::as_u64).unwrap_or_default()
 }
 
 /// A load balancer that is gone.
@@ -56,6 +62,33 @@ impl Lbaas {
         }
     }
 
+    /// Makes room for a policy of a listener at this place, or behind the last; answers which. Places are numbered from 1.
+    pub(crate) fn make_room(&mut self, listener: &str, asked: Option<u64>) -> u64 {
+        let last = self.with(Kind::L7Policy, "listener_id", listener).count() as u64;
+        let place = asked.unwrap_or(last + 1).clamp(1, last + 1);
+        for policy in self.tables.entry(Kind::L7Policy).or_default().values_mut() {
+            let known = position(policy);
+            if policy.text("listener_id") == listener && known >= place {
+                policy.set("position", known + 1);
+            }
+        }
+        place
+    }
+
+    /// Policies of listeners of a load balancer have places without gaps.
+    fn close_gaps(&mut self, balancer: &str) {
+        let mut last: BTreeMap<String, u64> = BTreeMap::new();
+        let table = self.tables.entry(Kind::L7Policy).or_default();
+        let mut policies: Vec<&mut Object> =
+            table.values_mut().filter(|policy| policy.text("loadbalancer_id") == balancer).collect();
+        policies.sort_by_key(|policy| position(policy));
+        for policy in policies {
+            let place = last.entry(policy.text("listener_id").to_owned()).or_default();
+            *place += 1;
+            policy.set("position", *place);
+        }
+    }
+
     pub(crate) fn remove(&mut self, kind: Kind, id: &str) -> Option<Object> {
         self.tables.get_mut(&kind)?.remove(id)
     }
@@ -88,6 +121,7 @@ impl Lbaas {
                     }
                 }
             }
+            self.close_gaps(&balancer);
             self.observe(&balancer);
         }
         gone

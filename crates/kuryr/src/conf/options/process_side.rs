@@ -62,6 +62,8 @@ kuryr "kuryr" "What Kuryr adds to the options of kuryr-kubernetes." {
     services = "false": Kind::Flag, Controller, Honoured, "Balance Services with Octavia: a preview, see services.md. ClusterIP and LoadBalancer, no NodePorts. Needs [neutron_defaults] service_subnet, and for addresses from outside external_svc_net";
     second_service_subnet: Kind::Text, Controller, Honoured, "With services: subnet of Services' second addresses, by id, for dual-stack; of the other family than [neutron_defaults] service_subnet and in the same network";
     api_server_service = "false": Kind::Flag, Controller, Honoured, "With services: balance default/kubernetes, too, over the API servers' own addresses. Their subnets must be named in [pod_vif_nested] worker_nodes_subnets";
+    ingress = "false": Kind::Flag, Controller, Honoured, "Balance Ingresses and Gateways with Octavia: a preview, see ingress.md. Needs [neutron_defaults] service_subnet, and for addresses from outside external_svc_net; not services";
+    ingress_provider: Kind::Text, Controller, Honoured, "Who implements the load balancers of Ingresses and Gateways: amphora, ovn, …; if not said, who implements those of Services. OVN has no layer 7: with it only TCPRoutes and UDPRoutes are served";
     concurrency = "64": Kind::Whole(1, 4096), Controller, Honoured, "How many pods are worked on at once";
     cloud_concurrency = "16": Kind::Whole(1, 1024), Controller, Honoured, "How many requests to one OpenStack service may be under way at once, at most: changes of one kind are fewer while the service answers them no sooner for being sent more";
     activation_interval = "1": Kind::Number, Controller, Honoured, "Seconds between two looks at ports that are to become active; one call for all of them";

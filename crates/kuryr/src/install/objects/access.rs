@@ -21,6 +21,7 @@ pub(super) fn all(scene: &Scene<'_>) -> Vec<Value> {
     objects
 }
 
+const GATEWAY_API: &str = "gateway.networking.k8s.io";
 const RBAC: &str = "rbac.authorization.k8s.io/v1";
 
 fn rule(group: &str, resource: &str, verbs: &[&str]) -> Value {
@@ -44,6 +45,22 @@ fn controller_rules() -> Vec<Value> {
         // Its address from outside.
         rule("", "services/status", &["patch"]),
         rule("discovery.k8s.io", "endpointslices", &["list", "watch"]),
+        // Ingresses and Gateways, where they are balanced, and what is said of them.
+        rule("", "namespaces", &["list", "watch"]),
+        rule("networking.k8s.io", "ingresses", &["list", "watch"]),
+        rule("networking.k8s.io", "ingressclasses", &["list", "watch"]),
+        rule("networking.k8s.io", "ingresses/status", &["patch"]),
+        rule(GATEWAY_API, "gatewayclasses", &["list", "watch"]),
+        rule(GATEWAY_API, "gateways", &["list", "watch"]),
+        rule(GATEWAY_API, "httproutes", &["list", "watch"]),
+        rule(GATEWAY_API, "tcproutes", &["list", "watch"]),
+        rule(GATEWAY_API, "udproutes", &["list", "watch"]),
+        rule(GATEWAY_API, "referencegrants", &["list", "watch"]),
+        rule(GATEWAY_API, "gatewayclasses/status", &["patch"]),
+        rule(GATEWAY_API, "gateways/status", &["patch"]),
+        rule(GATEWAY_API, "httproutes/status", &["patch"]),
+        rule(GATEWAY_API, "tcproutes/status", &["patch"]),
+        rule(GATEWAY_API, "udproutes/status", &["patch"]),
         rule("openstack.org", "kuryrloadbalancers", &["list", "watch", "get", "create", "patch", "delete"]),
         // A repeated event is counted by a patch.
         rule("events.k8s.io", "events", &["create", "patch"]),
