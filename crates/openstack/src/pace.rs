@@ -24,6 +24,8 @@ const FEW_WAIT: f64 = 4.0;
 const MANY_WAIT: f64 = 8.0;
 /// So much of ours waits in a service that is too busy for all of it, and not only slow at times.
 const MUCH_WAITS: f64 = 0.4;
+/// What takes so long is work, or waits for some: no service is that far away.
+const LONG: Duration = Duration::from_secs(1);
 /// After so long without a change of the kind the service may have become another: it is measured afresh.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
@@ -47,7 +49,7 @@ impl Paces {
     }
 }
 
-/// Turns for changes of one kind. A change of several things in one request takes as many.
+/// Turns for requests of one kind, which may each be for several things.
 #[derive(Clone)]
 pub(crate) struct Pace {
     most: usize,
@@ -58,8 +60,8 @@ pub(crate) struct Pace {
 struct Measured {
     /// How many turns there are.
     allowed: usize,
-    /// Whether much of ours waits in the service.
-    much_waits: bool,
+    /// Whether the service has more to do than it can.
+    busy: bool,
     /// The quickest answer to a change of so many things.
     quickest: BTreeMap<usize, Duration>,
     /// When the last turn ended.
@@ -69,7 +71,7 @@ struct Measured {
 impl Pace {
     fn new(most: usize) -> Pace {
         let allowed = AT_FIRST.min(most);
-        let measured = Measured { allowed, much_waits: false, quickest: BTreeMap::new(), last: Instant::now() };
+        let measured = Measured { allowed, busy: false, quickest: BTreeMap::new(), last: Instant::now() };
         Pace { most, turns: Arc::new(Semaphore::new(allowed)), measured: Arc::new(Mutex::new(measured)) }
     }
 
@@ -80,11 +82,17 @@ impl Pace {
         let mut measured = self.measured();
         if measured.last.elapsed() > FORGOTTEN_AFTER {
             measured.quickest.clear();
+            measured.busy = false;
             measured.allowed -= self.turns.forget_permits(measured.allowed.saturating_sub(AT_FIRST));
         }
         measured.last = Instant::now();
         drop(measured);
         Turn { pace: self.clone(), permit, size: 1, more_wait: false }
+    }
+
+    /// Whether the next turn has to be waited for.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.turns.available_permits() == 0
     }
 
     fn measured(&self) -> MutexGuard<'_, Measured> {
@@ -107,39 +115,24 @@ impl Measured {
 pub(crate) struct Turn {
     pace: Pace,
     permit: Option<OwnedSemaphorePermit>,
-    /// How many turns it is.
+    /// How many things its request is for.
     size: usize,
     /// Whether others wait for a turn behind this one that do not queue here.
     more_wait: bool,
 }
 
 impl Turn {
-    /// Whether many changes wait in the service, so that nothing is lost by waiting for each other here.
-    pub(crate) fn much_waits(&self) -> bool {
-        self.pace.measured().much_waits
+    /// How many of those who wait for a turn had best share this one. One where the service has room; where it is busy, so many that there
+    /// are turns for all: what one request for several things is less work for it is gained, and nothing lost, because all of them wait
+    /// anyway.
+    pub(crate) fn shared_by(&self, waiting: usize) -> usize {
+        let measured = self.pace.measured();
+        if measured.busy { (waiting / measured.allowed).max(1) } else { 1 }
     }
 
-    /// Waits until it is as many turns as asked for, or half of all there are: the service gets other work, too.
-    pub(crate) async fn grow(&mut self, size: usize) -> usize {
-        // Turns are taken away (see `done`) only while there are many more than half of these.
-        let size = size.min(self.pace.measured().allowed / 2);
-        while self.size < size
-            && let Some(permit) = &mut self.permit
-            && let Ok(more) = self.pace.turns.clone().acquire_owned().await
-        {
-            permit.merge(more);
-            self.size += 1;
-        }
-        self.size
-    }
-
-    /// Gives back what goes beyond `size`.
-    pub(crate) fn shrink(&mut self, size: usize) {
-        let spare = self.size.saturating_sub(size.max(1));
-        if let Some(permit) = &mut self.permit {
-            drop(permit.split(spare));
-            self.size -= spare;
-        }
+    /// Its request is for so many things.
+    pub(crate) fn is_for(&mut self, size: usize) {
+        self.size = size;
     }
 
     /// Others wait for a turn, and do not queue here.
@@ -155,15 +148,14 @@ impl Turn {
         let work = measured.work(self.size, took);
         // Turns that nobody wants prove nothing.
         if took.is_zero() || pace.turns.available_permits() > 0 && !self.more_wait {
-            measured.much_waits = false;
+            measured.busy = false;
             return;
         }
         let wait = measured.allowed as f64 * (1.0 - work.as_secs_f64() / took.as_secs_f64());
-        measured.much_waits = wait >= measured.allowed as f64 * MUCH_WAITS;
+        measured.busy = took >= LONG || wait >= measured.allowed as f64 * MUCH_WAITS;
         if wait < FEW_WAIT && measured.allowed < pace.most {
-            let more = self.size.min(pace.most - measured.allowed);
-            measured.allowed += more;
-            pace.turns.add_permits(more);
+            measured.allowed += 1;
+            pace.turns.add_permits(1);
         } else if wait > MANY_WAIT
             && measured.allowed > AT_FIRST
             && let Some(permit) = self.permit.as_mut().and_then(|permit| permit.split(1))
@@ -238,21 +230,29 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn several_turns_end_together() {
+    async fn turns_are_shared_where_there_are_too_few_of_them() {
         let pace = Pace::new(16);
-        pace.measured().allowed = 6;
-        pace.turns.add_permits(6 - AT_FIRST);
-        let mut turn = pace.turn().await;
-        assert_eq!(turn.grow(5).await, 3);
-        let mut other = pace.turn().await;
-        assert_eq!(other.grow(5).await, 3);
-        pace.measured().quickest.insert(1, WORK);
-        turn.done(WORK * 6);
-        // Half of them waited in the service, which are few: as many more.
-        assert_eq!(pace.turns.available_permits(), 6);
-        other.done(WORK * 12);
-        // Most of nine waited.
-        assert_eq!((pace.turns.available_permits(), pace.measured().allowed), (9, 9));
+        let turn = pace.turn().await;
+        assert_eq!(turn.shared_by(28), 1, "nobody knows yet");
+        let other = pace.turn().await;
+        assert!(pace.is_taken());
+        turn.done(WORK);
+        assert_eq!((pace.measured().allowed, other.shared_by(28)), (3, 1), "it has room");
+        let mut several = pace.turn().await;
+        several.is_for(5);
+        several.more_wait();
+        several.done(LONG);
+        assert_eq!((pace.measured().allowed, other.shared_by(28)), (4, 7), "it has none");
+        assert_eq!(other.shared_by(3), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_work_of_several_things_is_no_more_than_theirs_one_by_one() {
+        let pace = Pace::new(16);
+        let mut measured = pace.measured();
+        assert_eq!(measured.work(3, WORK * 9), WORK * 9);
+        assert_eq!(measured.work(1, WORK), WORK);
+        assert_eq!(measured.work(3, WORK * 9), WORK * 3);
     }
 
     #[tokio::test(start_paused = true)]

@@ -146,14 +146,19 @@ impl Network {
         if self.together.alike(number) == 0 {
             return;
         }
-        let mut turn = self.rest.pace_of_creations::<Port>().turn().await;
+        let pace = self.rest.pace_of_creations::<Port>();
+        // Whoever has to wait learns meanwhile what there is.
+        let learn = async {
+            if pace.is_taken() && self.together.alike(number) > 1 {
+                self.learn_of_addresses(port).await;
+            }
+        };
+        let ((), mut turn) = tokio::join!(learn, pace.turn());
         let alike = self.together.alike(number);
-        let may_share = alike > 1 && turn.much_waits() && self.has_plenty(port).await;
-        let most = if may_share { turn.grow(alike.min(MOST)).await } else { 1 };
-        // Another request may have been refused meanwhile.
-        let most = if may_share && self.together.room().has_plenty(port) == Some(true) { most } else { 1 };
+        let may_share = self.together.room().has_plenty(port) == Some(true);
+        let most = if may_share { turn.shared_by(alike).min(MOST) } else { 1 };
         let asked = self.together.take(number, most);
-        turn.shrink(asked.len());
+        turn.is_for(asked.len());
         self.together.room().taken(port, asked.len());
         if alike > asked.len() {
             turn.more_wait();
@@ -195,10 +200,10 @@ impl Network {
         }
     }
 
-    /// Whether every subnet of the port has plenty of addresses.
-    async fn has_plenty(&self, port: &NewPort) -> bool {
-        if let Some(known) = self.together.room().has_plenty(port) {
-            return known;
+    /// Asks what addresses the port's network has left, unless that is known.
+    async fn learn_of_addresses(&self, port: &NewPort) {
+        if self.together.room().has_plenty(port).is_some() {
+            return;
         }
         let asked = tokio::time::timeout(PATIENCE, self.addresses(&port.network_id)).await;
         let known = match asked {
@@ -217,7 +222,6 @@ impl Network {
         if room.has_plenty(port).is_none() {
             room.known.insert(port.network_id.clone(), known);
         }
-        room.has_plenty(port).unwrap_or_default()
     }
 }
 
