@@ -149,7 +149,7 @@ impl Network {
         let pace = self.rest.pace_of_creations::<Port>();
         // Whoever has to wait learns meanwhile what there is.
         let learn = async {
-            if pace.is_taken() && self.together.alike(number) > 1 {
+            if pace.is_taken() {
                 self.learn_of_addresses(port).await;
             }
         };

@@ -34,17 +34,24 @@ fn free(total: u64, used: u64) -> Step {
 
 /// Works on one request at a time, and so long on each port.
 #[derive(Clone)]
-struct Worker(Arc<Mutex<Instant>>);
+struct Worker {
+    free: Arc<Mutex<Instant>>,
+    work: Duration,
+}
 
 impl Worker {
     fn new() -> Worker {
-        Worker(Arc::new(Mutex::new(Instant::now())))
+        Worker::slow(WORK)
+    }
+
+    fn slow(work: Duration) -> Worker {
+        Worker { free: Arc::new(Mutex::new(Instant::now())), work }
     }
 
     fn makes(&self, body: &Value) -> Step {
         let count = body["ports"].as_array().map_or(1, Vec::len);
-        let mut free = self.0.lock().unwrap();
-        *free = (*free).max(Instant::now()) + WORK * u32::try_from(count).unwrap();
+        let mut free = self.free.lock().unwrap();
+        *free = (*free).max(Instant::now()) + self.work * u32::try_from(count).unwrap();
         Step::After(*free - Instant::now(), Box::new(answer(201, made(body))))
     }
 }
@@ -60,7 +67,10 @@ fn made(body: &Value) -> Value {
 
 /// A Neutron of one worker that says that so many addresses are free.
 fn one_worker(addresses: u64) -> Script {
-    let worker = Worker::new();
+    with(Worker::new(), addresses)
+}
+
+fn with(worker: Worker, addresses: u64) -> Script {
     Script::of(move |seen| match seen.path() {
         "/ports" => worker.makes(&seen.body),
         _ => free(addresses, 0),
@@ -94,6 +104,15 @@ async fn those_that_wait_share_a_request() {
     assert!(sizes.len() < 22 && sizes.iter().all(|size| *size <= 5), "{sizes:?}");
     let asked = script.asked();
     assert_eq!(asked.iter().filter(|seen| seen.path().starts_with("/network-ip-av")).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_service_need_not_be_known_before() {
+    let script = with(Worker::slow(WORK * 5), 60_000);
+    assert!(at_once(&script.cloud(), 30).await.iter().all(Result::is_ok));
+    let sizes = sizes(&script);
+    assert_eq!(sizes[..2], [1, 1], "the first ones wait for nobody");
+    assert!(sizes[2] > 1 && sizes.len() <= 15, "{sizes:?}");
 }
 
 #[tokio::test(start_paused = true)]
