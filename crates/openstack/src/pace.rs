@@ -158,7 +158,7 @@ impl Turn {
             pace.turns.add_permits(1);
         } else if wait > MANY_WAIT
             && measured.allowed > AT_FIRST
-            && let Some(permit) = self.permit.as_mut().and_then(|permit| permit.split(1))
+            && let Some(permit) = self.permit.take()
         {
             measured.allowed -= 1;
             permit.forget();
