@@ -56,16 +56,11 @@ fn ready(name: &'static str, wanted: &'static str) -> impl Fn(&World) -> Result<
 
 fn balanced_in(subnet: String, external: String) -> Services {
     Services {
-        subnet,
-        second_subnet: None,
-        patience: Duration::from_secs(300),
         provider: None,
         algorithm: LbAlgorithm::RoundRobin,
         member_mode: MemberMode::L3,
-        node_subnets: Vec::new(),
         external: Some(External { network: external, subnet: None }),
-        api_server: false,
-        timeouts: (None, None),
+        ..world::services(subnet)
     }
 }
 

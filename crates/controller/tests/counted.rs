@@ -7,17 +7,8 @@ mod world;
 use std::time::Duration;
 
 use kuryr_fake::faults::{Lose, Rule};
-use prometheus_client::registry::Registry;
 use serde_json::json;
-use world::World;
-
-/// The value of a series, if it is there.
-fn value(registry: &Registry, series: &str) -> Option<f64> {
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
-    line.map(|value| value.parse().unwrap())
-}
+use world::{World, value};
 
 #[tokio::test(start_paused = true)]
 async fn a_pod_that_waits_and_a_cloud_that_fails_are_counted() {

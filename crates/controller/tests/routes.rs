@@ -11,8 +11,8 @@ use kuryr_fake::faults::Rule;
 use serde_json::json;
 use world::routing::{
     GATEWAY_CLASSES, GATEWAYS, HTTP_ROUTES, LONG, TCP_ROUTES, UDP_ROUTES, changes, condition, create, create_ingress,
-    create_service, gateway, gateway_world, http_gateway, is, members, nothing_left, parent, policies, programmed,
-    route, said, serve_gateway_api, set_endpoints, to, told, vip, world,
+    create_service, gateway, gateway_world, http_gateway, http_route_to_a, is, members, nothing_left, parent, policies,
+    programmed, route, said, serve_gateway_api, set_endpoints, to, told, vip, world,
 };
 use world::{NAMESPACE, World};
 
@@ -120,14 +120,7 @@ async fn at_rest_nothing_is_written() {
     let controller = world.start();
     create_service(&world, NAMESPACE, "a", "TCP", 10..12);
     http_gateway(&world);
-    create(
-        &world,
-        "v1",
-        "HTTPRoute",
-        NAMESPACE,
-        "r",
-        json!({ "parentRefs": parent(), "rules": [{ "backendRefs": to("a") }] }),
-    );
+    http_route_to_a(&world);
     create_ingress(&world, "web", json!({}), &[("a.example", "Prefix", "/", "a")]);
     world.until(LONG, programmed("web")).await;
     world.pass(Duration::from_secs(120)).await;
@@ -310,14 +303,7 @@ async fn one_that_failed_fails_over_or_is_made_anew_by_who_may_not() {
     let controller = world.start();
     create_service(&world, NAMESPACE, "a", "TCP", 10..12);
     http_gateway(&world);
-    create(
-        &world,
-        "v1",
-        "HTTPRoute",
-        NAMESPACE,
-        "r",
-        json!({ "parentRefs": parent(), "rules": [{ "backendRefs": to("a") }] }),
-    );
+    http_route_to_a(&world);
     let done = |world: &World| is(1, |world| policies(world).len())(world).and_then(|()| programmed("web")(world));
     world.until(LONG, done).await;
     let id = |world: &World| world.cloud.load_balancing("loadbalancers").first().map(|it| it["id"].clone());

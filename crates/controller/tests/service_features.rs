@@ -8,12 +8,11 @@ mod world;
 use std::time::Duration;
 
 use http::Method;
-use kuryr_controller::config::{External, MemberMode, Services};
+use kuryr_controller::config::{External, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
-use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
-use world::{NAMESPACE, World};
+use world::{NAMESPACE, World, value};
 
 const LONG: Duration = Duration::from_secs(300);
 const SERVICES: &str = "services";
@@ -29,16 +28,10 @@ fn world(seed: u64, provider: &str) -> World {
         world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": { "network_id": network } }));
     world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
     world.config.services = Some(Services {
-        subnet,
-        second_subnet: None,
-        patience: Duration::from_secs(300),
         provider: Some(provider.to_owned()),
         algorithm: if provider == "ovn" { LbAlgorithm::SourceIpPort } else { LbAlgorithm::RoundRobin },
-        member_mode: MemberMode::L2,
-        node_subnets: Vec::new(),
         external: Some(External { network, subnet: None }),
-        api_server: false,
-        timeouts: (None, None),
+        ..world::services(subnet)
     });
     world
 }
@@ -728,14 +721,6 @@ async fn a_load_balancer_with_one_address_is_not_torn_down_for_a_second() {
 }
 
 // ---- what is counted ---------------------------------------------------------------------------------------------------
-
-/// The value of a series, if it is there.
-fn value(registry: &Registry, series: &str) -> Option<f64> {
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
-    line.map(|value| value.parse().unwrap())
-}
 
 #[tokio::test(start_paused = true)]
 async fn services_that_wait_and_those_that_are_not_as_asked_are_counted() {

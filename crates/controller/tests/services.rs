@@ -7,7 +7,7 @@ mod world;
 use std::time::Duration;
 
 use http::Method;
-use kuryr_controller::config::{External, MemberMode, Services};
+use kuryr_controller::config::External;
 use kuryr_fake::faults::{Lose, Rule};
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
@@ -22,18 +22,7 @@ const RECORDS: &str = "kuryrloadbalancers.openstack.org";
 fn world(seed: u64) -> World {
     let mut world = World::new(seed);
     let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
-    world.config.services = Some(Services {
-        subnet,
-        second_subnet: None,
-        patience: Duration::from_secs(300),
-        provider: Some("ovn".to_owned()),
-        algorithm: LbAlgorithm::SourceIpPort,
-        member_mode: MemberMode::L2,
-        node_subnets: Vec::new(),
-        external: None,
-        api_server: false,
-        timeouts: (None, None),
-    });
+    world.config.services = Some(world::services(subnet));
     world
 }
 

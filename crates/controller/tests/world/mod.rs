@@ -16,7 +16,9 @@ use kuryr_controller::metrics::Metrics;
 use kuryr_controller::{Config, Connections, Election, Fence, Health, Identity, config};
 use kuryr_fake::kubernetes::Cluster;
 use kuryr_fake::openstack::{ADMIN_PASSWORD, Cloud, Options, Seeded};
+use kuryr_openstack::load_balancing::LbAlgorithm;
 use kuryr_openstack::{Auth, CloudSettings, Domain, Named, Scope, Secret, Transport, TransportError};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -33,6 +35,30 @@ pub const NAMESPACE: &str = "default";
 pub const PODS: &str = "pods";
 /// Kind in the words of the fake.
 pub const KURYR_PORTS: &str = "kuryrports.openstack.org";
+
+/// Settings of a controller that balances Services in this subnet with OVN, without addresses from outside.
+pub fn services(subnet: String) -> config::Services {
+    config::Services {
+        subnet,
+        second_subnet: None,
+        patience: Duration::from_secs(300),
+        provider: Some("ovn".to_owned()),
+        algorithm: LbAlgorithm::SourceIpPort,
+        member_mode: config::MemberMode::L2,
+        node_subnets: Vec::new(),
+        external: None,
+        api_server: false,
+        timeouts: (None, None),
+    }
+}
+
+/// The value of a series among a controller's metrics, if it is there.
+pub fn value(registry: &Registry, series: &str) -> Option<f64> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ').map(str::to_owned));
+    line.map(|value| value.parse().unwrap())
+}
 
 /// A cloud, a cluster and the settings of a controller between them.
 #[derive(Clone)]

@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use http::Method;
-use kuryr_controller::config::{External, MemberMode, Routes, Services};
-use kuryr_openstack::load_balancing::LbAlgorithm;
+use kuryr_controller::config::{External, Routes};
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, World, gateway_api};
+use super::{NAMESPACE, World, gateway_api, services};
 
 pub const LONG: Duration = Duration::from_secs(300);
 pub const INGRESSES: &str = "ingresses.networking.k8s.io";
@@ -24,19 +23,7 @@ pub const OURS: &str = "openstack.org/kuryr";
 pub fn world(seed: u64, provider: &str) -> World {
     let mut world = World::new(seed);
     let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
-    let balancing = Services {
-        subnet,
-        provider: Some("ovn".to_owned()),
-        algorithm: LbAlgorithm::SourceIpPort,
-        member_mode: MemberMode::L2,
-        node_subnets: Vec::new(),
-        external: None,
-        api_server: false,
-        timeouts: (None, None),
-        second_subnet: None,
-        patience: std::time::Duration::from_secs(300),
-    };
-    world.config.routes = Some(Routes { balancing, provider: Some(provider.to_owned()) });
+    world.config.routes = Some(Routes { balancing: services(subnet), provider: Some(provider.to_owned()) });
     let class = json!({ "apiVersion": "networking.k8s.io/v1", "kind": "IngressClass",
         "metadata": { "name": "kuryr" }, "spec": { "controller": OURS } });
     world.cluster.create(class).unwrap();
@@ -252,4 +239,10 @@ pub fn to(service: &str) -> Value {
 pub fn http_gateway(world: &World) {
     let listeners = json!([{ "name": "http", "protocol": "HTTP", "port": 80 }]);
     create(world, "v1", "Gateway", NAMESPACE, "web", json!({ "gatewayClassName": "kuryr", "listeners": listeners }));
+}
+
+/// A route of all requests at Gateway `web` to Service `a`.
+pub fn http_route_to_a(world: &World) {
+    let spec = json!({ "parentRefs": parent(), "rules": [{ "backendRefs": to("a") }] });
+    create(world, "v1", "HTTPRoute", NAMESPACE, "r", spec);
 }
