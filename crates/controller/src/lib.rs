@@ -5,6 +5,7 @@
 //! API server told us), [`placement`] (which project, subnet and groups), [`trouble`] (errors as words for their owner),
 //! `own` (our custom resources written), `reach` (whether the cloud answers), and `lease` (which of several controllers works).
 
+mod balancing;
 pub mod cache;
 mod condition;
 pub mod config;

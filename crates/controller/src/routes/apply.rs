@@ -11,12 +11,11 @@ use kuryr_openstack::{Error, ErrorKind};
 use super::Routes;
 use super::desired::{Action, Balancer, Desired, Listener, Place, Pool};
 use super::owner::Owner;
-use super::plan::{BALANCER_FAILED, Call, Way, place_of, protocol_of};
-use crate::services::index::Held;
+use super::plan::{Call, Way, place_of, protocol_of};
+use crate::balancing::index::Held;
+use crate::balancing::keeper::{Keeper as _, gone};
 use crate::trouble::Trouble;
 
-/// 501: the provider has no such thing.
-const NOT_IMPLEMENTED: u16 = 501;
 /// Octavia takes names of so many characters.
 const LONGEST_NAME: usize = 255;
 
@@ -41,25 +40,7 @@ impl Routes {
             // The plan asks for nothing else where nothing is wanted.
             (_, Desired::Nothing(_)) => Ok(()),
         };
-        match outcome {
-            Ok(()) => {
-                // Octavia is at work on the whole load balancer after each change of a part.
-                self.index.change(owner, |held| {
-                    if let Some(balancer) = held.balancer.as_mut().filter(|it| !it.provisioning_status.is_pending()) {
-                        balancer.provisioning_status = ProvisioningStatus::PendingUpdate;
-                    }
-                });
-                Ok(())
-            }
-            Err(error) => {
-                // What we know is old, or something may have been done: look before doing more.
-                let stale = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Busy);
-                if stale || error.outcome_unknown() {
-                    self.index.mark_uncertain(owner);
-                }
-                Err(explain(error))
-            }
-        }
+        self.take_note(owner, outcome).map_err(explain)
     }
 
     /// `kept` is the address its clients know; if somebody else has it by now, there is another.
@@ -67,7 +48,7 @@ impl Routes {
         let new = |vip_address| NewLoadBalancer {
             name: owner.name(),
             description: owner.description(self.tag()),
-            project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
+            project_id: self.project_id(),
             vip_subnet_id: Some(self.settings.balancing.subnet.clone()),
             vip_address,
             provider: way.provider.clone(),
@@ -88,40 +69,6 @@ impl Routes {
             held.balancer = Some(made);
         });
         Ok(())
-    }
-
-    /// Replaces what carries a load balancer; where that is not allowed (it is for administrators), not possible, or was in vain,
-    /// the load balancer is made anew.
-    async fn fail_over(&self, owner: &Owner, id: &str) -> Result<(), Error> {
-        if self.repairs.was_repaired(owner, BALANCER_FAILED) {
-            return self.delete_balancer(owner, id).await;
-        }
-        match self.cloud.load_balancing().fail_over(id).await {
-            Err(error) if error.kind() == ErrorKind::Forbidden || error.status() == Some(NOT_IMPLEMENTED) => {
-                tracing::info!(%owner, balancer = id, %error, "no failover: the load balancer is made anew");
-                self.delete_balancer(owner, id).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn delete_balancer(&self, owner: &Owner, id: &str) -> Result<(), Error> {
-        match self.cloud.load_balancing().delete_load_balancer(id).await {
-            Ok(()) => {
-                tracing::info!(%owner, balancer = id, "load balancer deleted");
-                self.index.change(owner, |held| {
-                    if let Some(balancer) = &mut held.balancer {
-                        balancer.provisioning_status = ProvisioningStatus::PendingDelete;
-                    }
-                });
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.index.change(owner, Held::lose_balancer);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Changes a part of the load balancer.
@@ -223,12 +170,6 @@ impl Routes {
         Ok(())
     }
 
-    /// The tags of what is made.
-    pub(super) fn tags(&self) -> Vec<String> {
-        let has_tags = self.version.get().is_some_and(|version| version.has_tags());
-        if has_tags { self.tags.clone() } else { Vec::new() }
-    }
-
     fn new_listener(&self, owner: &Owner, place: Place, listener: &Listener) -> NewListener {
         let protocol = protocol_of(place, listener);
         let word = if matches!(listener, Listener::Http(_)) { "HTTP" } else { place.0.as_str() };
@@ -324,11 +265,6 @@ fn members_after(pool: &Pool) -> Vec<Member> {
         ..Member::default()
     });
     members.collect()
-}
-
-/// What is not there is as good as deleted.
-fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
-    outcome.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// What an answer of Octavia's means for the owner.

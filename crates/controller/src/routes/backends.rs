@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use super::desired::{Member, Setting};
 use crate::cache::Key;
-use crate::config::MemberMode;
-use crate::services::desired::taken;
+use crate::services::desired;
 use crate::services::facts::{Protocol, ServiceFacts, ServiceType, SliceFacts};
 
 /// The largest weight of a member (Octavia API, "Create Member").
@@ -84,25 +83,13 @@ pub(crate) fn members(
     setting: &Setting,
 ) -> (BTreeMap<(IpAddr, u16), Member>, Vec<IpAddr>) {
     let mut refused = Vec::new();
-    let mut shares: BTreeMap<(IpAddr, u16), (f64, Member)> = BTreeMap::new();
+    let mut shares: BTreeMap<(IpAddr, u16), (f64, desired::Member)> = BTreeMap::new();
     for backend in backends.iter().filter(|backend| backend.weight > 0) {
         let Ok(name) = port_name(backend, protocol, sources) else { continue };
         let slices = sources.slices(&backend.service);
-        let mut found = BTreeMap::new();
-        for slice in &slices {
-            for (_, _, number) in slice.ports.iter().filter(|port| port.0 == name && port.1 == protocol) {
-                for endpoint in taken(&slices, slice).filter(|it| it.address.is_ipv4() == setting.is_ipv4) {
-                    let Some(subnet) = setting.members.subnet_of(endpoint.address) else {
-                        refused.push(endpoint.address);
-                        continue;
-                    };
-                    let owner = endpoint.pod.clone().unwrap_or_else(|| backend.service.to_string());
-                    let subnet = (setting.members.mode == MemberMode::L2).then(|| subnet.to_owned());
-                    let member = Member { name: format!("{owner}:{number}"), subnet, weight: 1 };
-                    found.insert((endpoint.address, *number), member);
-                }
-            }
-        }
+        let owner = backend.service.to_string();
+        let is_reached = |address: IpAddr| address.is_ipv4() == setting.is_ipv4;
+        let found = desired::members(&owner, (&name, protocol), &slices, &setting.members, is_reached, &mut refused);
         // The part of a Service is shared by its members.
         let share = f64::from(backend.weight) / found.len().max(1) as f64;
         for (place, member) in found {
@@ -117,7 +104,7 @@ pub(crate) fn members(
     let is_even = heaviest - lightest <= heaviest * 1e-9;
     let members = shares.into_iter().map(|(place, (share, member))| {
         let weight = if is_even { 1 } else { ((share / heaviest * HEAVIEST).round().max(1.0)) as u16 };
-        (place, Member { weight, ..member })
+        (place, Member { name: member.name, subnet: member.subnet, weight })
     });
     (members.collect(), refused)
 }

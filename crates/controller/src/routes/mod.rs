@@ -8,7 +8,7 @@
 //! backends   Services → members with weights                                                                   pure
 //! plan       the next call, with a reason                                             how to get there         pure
 //! apply      that call; public for addresses from outside; status for Kubernetes      the only ones that write
-//! upkeep     states that are waited for, and all there is from time to time           one list for all
+//! upkeep     all there is of ours in Octavia; balancing asks for it                   one list for all
 //! ```
 //!
 //! **Who has a load balancer** ([`owner::Owner`]): a Gateway, an Ingress, or the Ingresses of a namespace that name the same group.
@@ -53,6 +53,10 @@ use kuryr_openstack::network::FloatingIp;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use crate::balancing::index::{Held, Index};
+use crate::balancing::keeper::Keeper as _;
+use crate::balancing::provider::{AGAIN, Provider, is_provided};
+use crate::balancing::repairs::Repairs;
 use crate::cache::Key;
 use crate::config::{self, Config};
 use crate::events::Events;
@@ -60,9 +64,6 @@ use crate::metrics::Metrics;
 use crate::own::digest;
 use crate::placement::Placement;
 use crate::services;
-use crate::services::index::{Held, Index};
-use crate::services::provider::{AGAIN, Provider};
-use crate::services::repairs::Repairs;
 use crate::trouble::{Class, Trouble};
 use crate::work::{Queue, Verdict};
 use desired::{Desired, Setting};
@@ -168,10 +169,6 @@ impl Routes {
         );
     }
 
-    fn project(&self) -> &str {
-        &self.config.placement.project
-    }
-
     /// The tag of what is this cluster's.
     fn tag(&self) -> &str {
         self.tags.first().map(String::as_str).unwrap_or_default()
@@ -205,7 +202,7 @@ impl Routes {
                 Wanted::Unknown => return Verdict::Settled,
             };
             if let (Desired::Balanced(_), Some(name)) = (desired, way.provider.as_deref())
-                && held.balancer.as_ref().is_none_or(|there| !plan::is_provided(there, &way))
+                && held.balancer.as_ref().is_none_or(|there| !is_provided(there, way.provider.as_deref()))
                 && let Err(trouble) = self.provider.is_there(&self.cloud, name, "[kuryr] ingress_provider").await
             {
                 if held.balancer.is_none() {

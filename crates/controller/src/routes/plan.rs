@@ -11,8 +11,10 @@ use kuryr_openstack::load_balancing::{
 };
 
 use super::desired::{Action, Balancer, Desired, Listener, Member, Place, Policy, Pool};
+use crate::balancing::index::Held;
+use crate::balancing::keeper::BALANCER_FAILED;
+use crate::balancing::provider::is_provided;
 use crate::services::facts::Protocol;
-use crate::services::index::Held;
 
 /// How load balancers are to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,9 +26,6 @@ pub(crate) struct Way {
     /// Whether what failed is to be repaired now; else everything else is done.
     pub(crate) repairs: bool,
 }
-
-/// What is repaired by a failover, or by another load balancer.
-pub(crate) const BALANCER_FAILED: &str = "the load balancer is in ERROR";
 
 /// One call to Octavia, or to Neutron for the address from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ pub(crate) fn next(desired: &Desired, held: &Held, uncertain: bool, way: &Way) -
         (Desired::Nothing(why), None) => return Next::Do(Call::DeleteBalancer(there.id.clone()), why),
         (Desired::Balanced(wanted), _) => wanted,
     };
-    if !is_provided(there, way) {
+    if !is_provided(there, way.provider.as_deref()) {
         return Next::Do(Call::DeleteBalancer(there.id.clone()), "another provider is configured");
     }
     if there.provisioning_status == ProvisioningStatus::Error {
@@ -113,12 +112,6 @@ pub(crate) fn next(desired: &Desired, held: &Held, uncertain: bool, way: &Way) -
         .or_else(|| needless(wanted, held))
         .or_else(|| public(wanted, held));
     step.unwrap_or(Next::Settled("all is as it should be"))
-}
-
-/// Whether the provider that is configured made it.
-pub(crate) fn is_provided(there: &octavia::LoadBalancer, way: &Way) -> bool {
-    let wanted = way.provider.as_deref();
-    wanted.is_none_or(|wanted| octavia::present_name(wanted) == octavia::present_name(&there.provider))
 }
 
 fn make(call: Call, why: &'static str) -> Option<Next> {
@@ -330,8 +323,7 @@ fn public(wanted: &Balancer, held: &Held) -> Option<Next> {
         (false, Some(floating)) => make(Call::Withdraw(floating.id.clone()), "no address from outside is asked for"),
         (true, None) => make(Call::Publish, "it has no address from outside"),
         (true, Some(floating)) => {
-            let port = held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.as_ref());
-            let leads = floating.port_id.is_some() && floating.port_id.as_ref() == port;
+            let leads = floating.port_id.is_some() && floating.port_id.as_ref() == held.vip_port();
             (!leads).then(|| Next::Do(Call::Lead(floating.id.clone()), "the floating IP leads elsewhere"))
         }
     }

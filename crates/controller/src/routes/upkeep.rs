@@ -1,83 +1,64 @@
-//! What Octavia has: loaded once, asked for the states somebody waits for in one call for all, and compared from time to time.
+//! What Octavia and Neutron have for Gateways and Ingresses.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::sync::OnceLock;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
-use kuryr_openstack::load_balancing::{L7Rule, LoadBalancer, LoadBalancerQuery, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{
+    L7Rule, LoadBalancer, LoadBalancerQuery, LoadBalancingVersion, ProvisioningStatus,
+};
 use kuryr_openstack::network::{FloatingIpQuery, TagFilter};
-use kuryr_openstack::{Error, ErrorKind};
-use tokio_util::sync::CancellationToken;
+use kuryr_openstack::{Cloud, Error, ErrorKind};
 
 use super::Routes;
 use super::owner::Owner;
-use crate::services::index::Held;
-use crate::services::upkeep::with_children;
+use crate::balancing::children::{LISTS_AT_ONCE, with_children};
+use crate::balancing::index::{Held, Index};
+use crate::balancing::keeper::Keeper;
+use crate::balancing::repairs::Repairs;
+use crate::config::Config;
+use crate::work::Queue;
 
-/// Lists of rules asked for at once.
-const LISTS_AT_ONCE: usize = 8;
+impl Keeper for Routes {
+    type Owner = Owner;
+
+    const KEPT: &'static str = "the load balancers of Gateways and Ingresses";
+    const WHO: &'static str = "Kuryr";
+
+    fn cloud(&self) -> &Cloud {
+        &self.cloud
+    }
+
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn version(&self) -> &OnceLock<LoadBalancingVersion> {
+        &self.version
+    }
+
+    fn index(&self) -> &Index<Owner> {
+        &self.index
+    }
+
+    fn queue(&self) -> &Queue<Owner> {
+        &self.queue
+    }
+
+    fn repairs(&self) -> &Repairs<Owner> {
+        &self.repairs
+    }
+
+    fn marks(&self) -> &[String] {
+        &self.tags
+    }
+
+    async fn list_all(&self) -> Result<HashMap<Owner, Held>, Error> {
+        self.all(None).await
+    }
+}
 
 impl Routes {
-    /// Loads the index; tries until it succeeds.
-    pub(super) async fn load_index(&self) {
-        let mut wait = Duration::from_millis(500);
-        loop {
-            let loaded = async {
-                let version = self.cloud.load_balancing().version().await?;
-                self.version.get_or_init(|| version);
-                self.compare_with_octavia().await
-            };
-            let Err(error) = loaded.await else { return };
-            tracing::warn!(%error, "cannot list the load balancers of Gateways and Ingresses; trying again in {wait:?}");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(15));
-        }
-    }
-
-    /// Compares with Octavia until `shutdown`.
-    pub(super) async fn watch_drift(&self, shutdown: &CancellationToken) {
-        loop {
-            let rest = tokio::time::sleep(self.config.drift_interval);
-            if shutdown.run_until_cancelled(rest).await.is_none() {
-                return;
-            }
-            match shutdown.run_until_cancelled(self.compare_with_octavia()).await {
-                None => return,
-                Some(Ok(())) => {}
-                Some(Err(error)) => tracing::warn!(%error, "cannot list the load balancers of Gateways and Ingresses"),
-            }
-        }
-    }
-
-    /// Asks for the states somebody waits for, until `shutdown`.
-    pub(super) async fn poll_pending(&self, shutdown: &CancellationToken) {
-        loop {
-            let rest = tokio::time::sleep(self.config.activation_interval);
-            if shutdown.run_until_cancelled(rest).await.is_none() {
-                return;
-            }
-            let waited_for = self.index.pending();
-            if waited_for.is_empty() {
-                continue;
-            }
-            let query = LoadBalancerQuery { project_id: Some(self.project().to_owned()), ..Default::default() };
-            match self.cloud.load_balancing().list_load_balancers(&query).await {
-                Ok(listed) => {
-                    self.index.advance(&waited_for, &listed).into_iter().for_each(|owner| self.queue.wake(owner));
-                }
-                Err(error) => tracing::debug!(%error, "cannot ask for the states of load balancers"),
-            }
-        }
-    }
-
-    /// One pass: what Octavia has becomes what we know, and whoever it concerns is looked at.
-    async fn compare_with_octavia(&self) -> Result<(), Error> {
-        self.index.begin_pass();
-        let all = self.all(None).await?;
-        self.index.end_pass(all).into_iter().for_each(|owner| self.queue.wake(owner));
-        Ok(())
-    }
-
     /// All there is for one owner.
     pub(super) async fn find(&self, owner: &Owner) -> Result<Held, Error> {
         Ok(self.all(Some(owner)).await?.remove(owner).unwrap_or_default())

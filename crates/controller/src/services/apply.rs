@@ -7,22 +7,19 @@ use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use kuryr_api::crd::{KuryrLoadBalancer, KuryrLoadBalancerSpec, KuryrLoadBalancerStatus};
 use kuryr_api::names;
-use kuryr_openstack::load_balancing::{NewLoadBalancer, ProvisioningStatus};
+use kuryr_openstack::load_balancing::NewLoadBalancer;
 use kuryr_openstack::{Error, ErrorKind};
 use serde_json::json;
 
 use super::desired::{Balancer, Desired, Listener, Monitor};
 use super::facts::ServiceFacts;
-use super::index::Held;
-use super::plan::{BALANCER_FAILED, Call, Observed, Place, Step};
+use super::plan::{Call, Observed, Place, Step};
 use super::{Services, bodies, record, remarks};
+use crate::balancing::keeper::{Keeper as _, gone};
 use crate::cache::{Key, version_of};
 use crate::condition;
 use crate::own::{self, digest};
 use crate::trouble::Trouble;
-
-/// 501: the provider has no such thing.
-const NOT_IMPLEMENTED: u16 = 501;
 
 impl Services {
     /// Does one step for `key`. Repeating it is harmless.
@@ -88,25 +85,7 @@ impl Services {
             (call, Desired::Balanced(balancer)) => self.change(key, balancer, call).await,
             (_, Desired::Nothing(_)) => Ok(()),
         };
-        match outcome {
-            Ok(()) => {
-                // Octavia is at work on the whole load balancer after each change of a part.
-                self.index.change(key, |held| {
-                    if let Some(balancer) = held.balancer.as_mut().filter(|it| !it.provisioning_status.is_pending()) {
-                        balancer.provisioning_status = ProvisioningStatus::PendingUpdate;
-                    }
-                });
-                Ok(())
-            }
-            Err(error) => {
-                // What we know is old, or something may have been done: look before doing more.
-                let stale = matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Conflict | ErrorKind::Busy);
-                if stale || error.outcome_unknown() {
-                    self.index.mark_uncertain(key);
-                }
-                Err(explain(error))
-            }
-        }
+        self.take_note(key, outcome).map_err(explain)
     }
 
     async fn read_members(&self, key: &Key, pool: String) -> Result<(), Trouble> {
@@ -125,7 +104,7 @@ impl Services {
         NewLoadBalancer {
             name: key.to_string(),
             description: self.marks.description(key),
-            project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
+            project_id: self.project_id(),
             provider: self.settings.provider.clone(),
             flavor_id: wanted.flavor.clone(),
             availability_zone: wanted.zone.clone(),
@@ -142,40 +121,6 @@ impl Services {
             held.balancer = Some(made);
         });
         Ok(())
-    }
-
-    /// Replaces what carries a load balancer; where that is not allowed (it is for administrators), not possible, or was in vain, the load
-    /// balancer is made anew with the same address.
-    async fn fail_over(&self, key: &Key, id: &str) -> Result<(), Error> {
-        if self.repairs.was_repaired(key, BALANCER_FAILED) {
-            return self.delete_balancer(key, id).await;
-        }
-        match self.cloud.load_balancing().fail_over(id).await {
-            Err(error) if error.kind() == ErrorKind::Forbidden || error.status() == Some(NOT_IMPLEMENTED) => {
-                tracing::info!(%key, balancer = id, %error, "no failover: the load balancer is made anew");
-                self.delete_balancer(key, id).await
-            }
-            outcome => outcome,
-        }
-    }
-
-    async fn delete_balancer(&self, key: &Key, id: &str) -> Result<(), Error> {
-        match self.cloud.load_balancing().delete_load_balancer(id).await {
-            Ok(()) => {
-                tracing::info!(%key, balancer = id, "load balancer deleted");
-                self.index.change(key, |held| {
-                    if let Some(balancer) = &mut held.balancer {
-                        balancer.provisioning_status = ProvisioningStatus::PendingDelete;
-                    }
-                });
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.index.change(key, Held::lose_balancer);
-                Ok(())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Changes a part of the load balancer.
@@ -260,12 +205,6 @@ impl Services {
             Call::Publish | Call::Lead(_) | Call::Replace(_) | Call::Withdraw(_) => {}
         }
         Ok(())
-    }
-
-    /// The tags of what is made.
-    fn tags(&self) -> Vec<String> {
-        let has_tags = self.version.get().is_some_and(|version| version.has_tags());
-        if has_tags { self.marks.tags.clone() } else { Vec::new() }
     }
 
     // ---- Kubernetes ------------------------------------------------------------------------------------------------
@@ -409,11 +348,6 @@ impl Services {
 fn monitored(wanted: &Balancer, place: Place) -> Option<(&Listener, Monitor)> {
     let listener = wanted.listeners.get(&place)?;
     Some((listener, listener.monitor.flatten()?))
-}
-
-/// What is not there is as good as deleted.
-fn gone(outcome: Result<(), Error>) -> Result<(), Error> {
-    outcome.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 /// What an answer of Octavia's means for the Service's owner.

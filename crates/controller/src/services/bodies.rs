@@ -8,8 +8,8 @@ use kuryr_openstack::load_balancing::{
 
 use super::desired::{Listener, Monitor};
 use super::facts::Protocol;
-use super::index::Held;
 use super::plan::{Place, Way};
+use crate::balancing::index::Held;
 
 pub(super) fn new_listener(
     balancer: Option<String>,

@@ -129,7 +129,7 @@ impl Setting {
     }
 
     /// The subnet an address is in.
-    pub(crate) fn subnet_of(&self, address: IpAddr) -> Option<&str> {
+    fn subnet_of(&self, address: IpAddr) -> Option<&str> {
         self.subnets.iter().find(|(_, prefix)| prefix.contains(&address)).map(|(subnet, _)| subnet.as_str())
     }
 }
@@ -178,7 +178,8 @@ pub(crate) fn desired(
             ));
             continue;
         }
-        let members = members(key, port, slices, setting, vip, &mut refused);
+        let is_reached = |address| setting.is_reached(vip, address);
+        let members = members(key, (port.name.as_str(), port.protocol), slices, setting, is_reached, &mut refused);
         listeners.insert((port.protocol, port.port), listener(key, service, port, setting, members));
     }
     refused.sort_unstable();
@@ -277,27 +278,27 @@ fn persistence(protocol: Protocol, seconds: u32) -> SessionPersistence {
     }
 }
 
-fn members(
-    key: &str,
-    port: &ServicePort,
+/// The members that the endpoints at a port are, by address and port: those that clients reach, in the subnets where members may be. Addresses
+/// elsewhere are `refused`. `owner` names those without a pod.
+pub(crate) fn members(
+    owner: &str,
+    (name, protocol): (&str, Protocol),
     slices: &[Arc<SliceFacts>],
     setting: &Setting,
-    vip: IpAddr,
+    is_reached: impl Fn(IpAddr) -> bool,
     refused: &mut Vec<IpAddr>,
 ) -> BTreeMap<(IpAddr, u16), Member> {
     let mut members = BTreeMap::new();
     for slice in slices {
-        let ports = slice.ports.iter().filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol);
-        for (_, _, number) in ports {
-            for endpoint in taken(slices, slice).filter(|it| setting.is_reached(vip, it.address)) {
+        for (_, _, number) in slice.ports.iter().filter(|port| port.0 == name && port.1 == protocol) {
+            for endpoint in taken(slices, slice).filter(|endpoint| is_reached(endpoint.address)) {
                 let Some(subnet) = setting.subnet_of(endpoint.address) else {
                     refused.push(endpoint.address);
                     continue;
                 };
-                let owner = endpoint.pod.as_deref().unwrap_or(key);
+                let owner = endpoint.pod.as_deref().unwrap_or(owner);
                 let subnet = (setting.mode == MemberMode::L2).then(|| subnet.to_owned());
-                let member = Member { name: format!("{owner}:{number}"), subnet };
-                members.insert((endpoint.address, *number), member);
+                members.insert((endpoint.address, *number), Member { name: format!("{owner}:{number}"), subnet });
             }
         }
     }
@@ -319,7 +320,7 @@ fn let_in(named: &[IpNet], setting: &Setting, is_ipv4: bool) -> Vec<IpNet> {
 }
 
 /// Those that are ready; if nobody is in any slice, those that end and still answer.
-pub(crate) fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
+fn taken<'a>(all: &[Arc<SliceFacts>], slice: &'a SliceFacts) -> impl Iterator<Item = &'a Endpoint> {
     // kube-proxy takes who is said to be ready, also while it ends: that is so only of publishNotReadyAddresses.
     let any = all.iter().flat_map(|slice| &slice.endpoints).any(|endpoint| endpoint.ready);
     slice.endpoints.iter().filter(move |endpoint| if any { endpoint.ready } else { endpoint.ending })

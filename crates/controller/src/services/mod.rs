@@ -8,7 +8,7 @@
 //! plan       the next step, with a reason                                            how to get there         pure
 //! apply      that step; public for addresses from outside, vip for those inside       the only ones that write
 //! counted    what there is, for metrics
-//! upkeep     states that are waited for, and all there is from time to time          one list for all
+//! upkeep     all there is of ours in Octavia; balancing asks for it                  one list for all
 //! ```
 //!
 //! A load balancer is found by its name, `namespace/name` of its Service, and by this cluster's tag, or by the KuryrLoadBalancer
@@ -22,17 +22,14 @@ mod counted;
 pub(crate) mod desired;
 mod differs;
 pub(crate) mod facts;
-pub(crate) mod index;
 mod marks;
 mod pending;
 mod plan;
-pub(crate) mod provider;
 mod public;
 mod record;
 mod refused;
 mod remarks;
-pub(crate) mod repairs;
-pub(crate) mod upkeep;
+mod upkeep;
 mod vip;
 mod watched;
 
@@ -46,6 +43,10 @@ use kuryr_openstack::load_balancing::LoadBalancingVersion;
 use kuryr_openstack::network::FloatingIp;
 use tokio_util::sync::CancellationToken;
 
+use crate::balancing::index::Index;
+use crate::balancing::keeper::Keeper as _;
+use crate::balancing::provider::{AGAIN, Provider, is_provided};
+use crate::balancing::repairs::Repairs;
 use crate::cache::Key;
 use crate::condition;
 use crate::config::{self, Config};
@@ -58,12 +59,9 @@ use abilities::Abilities;
 use annotations::Timeouts;
 use desired::{Desired, Setting};
 use facts::ServiceType;
-use index::Index;
 use marks::Marks;
 use pending::Pending;
 use plan::{Next, Observed, Step, Way};
-use provider::Provider;
-use repairs::Repairs;
 pub(crate) use watched::Watched;
 
 #[cfg(test)]
@@ -179,7 +177,7 @@ impl Services {
             }
             if matches!(desired, Desired::Balanced(_))
                 && way.provider.is_some()
-                && observed.held.balancer.as_ref().is_none_or(|there| !plan::is_provided(there, &way))
+                && observed.held.balancer.as_ref().is_none_or(|there| !is_provided(there, way.provider.as_deref()))
                 && let Err(trouble) = self.provider_is_there().await
             {
                 if observed.held.balancer.is_none() || observed.record.is_none() {
@@ -188,7 +186,7 @@ impl Services {
                 // What another provider made goes on.
                 self.tell(&key, &trouble).await;
                 way.provider = None;
-                waits = Some(provider::AGAIN);
+                waits = Some(AGAIN);
                 continue;
             }
             let before = observed.record.as_ref().map(|record| record.spec.clone()).unwrap_or_default();
@@ -240,6 +238,12 @@ impl Services {
         }
         let message = "a Service needs ever more steps: something undoes Kuryr's work as it is done";
         self.failed(&key, &Trouble::bug("NoProgress", message)).await
+    }
+
+    /// Refuses a provider that Octavia does not have, or may not have.
+    async fn provider_is_there(&self) -> Result<(), Trouble> {
+        let Some(name) = self.settings.provider.as_deref() else { return Ok(()) };
+        self.provider.is_there(&self.cloud, name, "[kubernetes] endpoints_driver_octavia_provider").await
     }
 
     /// Octavia is at work: whoever waits is woken when it is done, and told if that lasts.
@@ -300,10 +304,6 @@ impl Services {
         if let Err(error) = self.write_status(key, record, &status).await {
             tracing::debug!(%key, %error, "the condition is not written yet; it will be with the next attempt");
         }
-    }
-
-    fn project(&self) -> &str {
-        &self.config.placement.project
     }
 
     fn way(&self) -> Way {

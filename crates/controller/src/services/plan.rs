@@ -17,10 +17,12 @@ use kuryr_openstack::network::FloatingIp;
 use super::desired::{Balancer, Desired, Listener, Public};
 use super::differs::Difference;
 use super::facts::{Protocol, ServiceFacts};
-use super::index::Held;
 use super::marks::Marks;
 use super::refused::Part;
 use super::{differs, record, remarks};
+use crate::balancing::index::Held;
+use crate::balancing::keeper::BALANCER_FAILED;
+use crate::balancing::provider::is_provided;
 
 /// How load balancers are to be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,9 +47,6 @@ impl Way {
         !self.refused.contains(&part)
     }
 }
-
-/// What is repaired by a failover, or by another load balancer.
-pub(crate) const BALANCER_FAILED: &str = "the load balancer is in ERROR";
 
 /// Where a listener is: protocol and port.
 pub(crate) type Place = (Protocol, u16);
@@ -302,12 +301,6 @@ fn call(call: Call, why: &'static str) -> Next {
     Next::Do(Step::Cloud(call), why)
 }
 
-/// Whether the provider that is configured made it.
-pub(crate) fn is_provided(there: &octavia::LoadBalancer, way: &Way) -> bool {
-    let wanted = way.provider.as_deref();
-    wanted.is_none_or(|wanted| octavia::present_name(wanted) == octavia::present_name(&there.provider))
-}
-
 /// What about a load balancer cannot be changed.
 fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> Option<&'static str> {
     if there.vip_address != Some(wanted.vip) {
@@ -317,7 +310,7 @@ fn wrong_place(wanted: &Balancer, there: &octavia::LoadBalancer, way: &Way) -> O
     if !more.iter().all(|address| wanted.more_vips.contains(address)) {
         return Some("the Service has another second address");
     }
-    (!is_provided(there, way)).then_some("another provider is configured")
+    (!is_provided(there, way.provider.as_deref())).then_some("another provider is configured")
 }
 
 /// Listeners nobody asks for and failed parts, each of which may be in the way of what is missing.

@@ -5,15 +5,16 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::Service;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
+use kuryr_openstack::ErrorKind;
 use kuryr_openstack::network::{FloatingIp, FloatingIpQuery, NewFloatingIp};
-use kuryr_openstack::{Error, ErrorKind};
 use serde_json::json;
 
 use super::desired::{Balancer, Desired, Public};
 use super::facts::ServiceFacts;
-use super::index::Held;
 use super::plan::Observed;
 use super::{Services, record};
+use crate::balancing::index::Held;
+use crate::balancing::keeper::Keeper as _;
 use crate::cache::Key;
 use crate::trouble::Trouble;
 
@@ -71,14 +72,6 @@ impl Services {
         Ok(())
     }
 
-    /// The port of the load balancer's VIP.
-    fn vip_port(&self, key: &Key) -> Result<String, Trouble> {
-        let port = self.index.of(key).0.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
-        port.ok_or_else(|| {
-            Trouble::transient("VipWithoutPort", "Octavia has not said the port of the load balancer's VIP yet")
-        })
-    }
-
     /// Makes a floating IP.
     async fn make(&self, key: &Key, public: &Public, port: Option<String>) -> Result<FloatingIp, Trouble> {
         let external = self.settings.external.as_ref();
@@ -94,17 +87,10 @@ impl Services {
             subnet_id: public.subnet.clone().or(usual),
             floating_ip_address: public.asked,
             port_id: port,
-            project_id: Some(self.project().to_owned()).filter(|project| !project.is_empty()),
+            project_id: self.project_id(),
             description: self.marks.description(key),
         };
-        let made = self.cloud.network().create_floating_ip(&new).await.map_err(|error| {
-            if error.outcome_unknown() {
-                self.index.mark_uncertain(key);
-            }
-            explain(error, public.asked)
-        })?;
-        tracing::info!(%key, address = ?made.floating_ip_address, "floating IP created");
-        Ok(made)
+        self.create_floating_ip(key, &new).await
     }
 
     /// The floating IP with an address that is asked for, if there is one and it is free.
@@ -137,17 +123,6 @@ impl Services {
         }
     }
 
-    /// Lets a floating IP lead to the load balancer.
-    pub(super) async fn lead(&self, key: &Key, id: &str) -> Result<(), Trouble> {
-        let port = self.vip_port(key)?;
-        match self.cloud.network().set_floating_ip_port(id, Some(&port)).await {
-            Ok(led) => self.index.change(key, |held| held.floating = Some(led)),
-            Err(error) if error.kind() == ErrorKind::NotFound => self.index.change(key, |held| held.floating = None),
-            Err(error) => return Err(explain(error, None)),
-        }
-        Ok(())
-    }
-
     /// Gives a floating IP back: deleted if Kuryr made it and it is not to be kept, else led nowhere.
     pub(super) async fn withdraw(
         &self,
@@ -168,7 +143,7 @@ impl Services {
         let network = self.cloud.network();
         let outcome = if !self.marks.made(floating, recorded.as_ref()) {
             // Its owner may have let it lead elsewhere meanwhile.
-            let port = observed.held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.as_ref());
+            let port = observed.held.vip_port();
             match network.floating_ip(id).await {
                 Ok(now) if now.port_id.is_some() && now.port_id.as_ref() == port => {
                     network.set_floating_ip_port(id, None).await.map(drop)
@@ -222,35 +197,4 @@ impl Services {
 fn take(held: &mut Held, floating: FloatingIp) {
     held.spare.retain(|known| known.id != floating.id);
     held.floating = Some(floating);
-}
-
-/// What an answer of Neutron's about floating IPs means for the Service's owner.
-fn explain(error: Error, asked: Option<IpAddr>) -> Trouble {
-    let said = error.message().trim_end_matches('.').to_owned();
-    match (error.kind(), asked) {
-        (ErrorKind::OverQuota, _) => Trouble::quota(
-            "QuotaExceeded",
-            format!(
-                "{said}; raise the project's quota of floating IPs, or give some back; the Service goes on by itself"
-            ),
-        ),
-        (ErrorKind::AddressesExhausted, _) => Trouble::quota(
-            "AddressesExhausted",
-            format!("{said}; [neutron_defaults] external_svc_net has no free address; the Service goes on by itself"),
-        ),
-        (ErrorKind::NotFound, _) => Trouble::mistake(
-            "ExternalNetworkNotFound",
-            format!(
-                "{said}; set [neutron_defaults] external_svc_net and external_svc_subnet to what exists and is external"
-            ),
-        ),
-        (ErrorKind::BadRequest | ErrorKind::Conflict | ErrorKind::Forbidden, Some(address)) => Trouble::mistake(
-            "AddressRefused",
-            format!(
-                "{said}; {address} cannot be had: make a floating IP with it for this project, or ask for another address \
-                 (spec.loadBalancerIP)"
-            ),
-        ),
-        _ => error.into(),
-    }
 }

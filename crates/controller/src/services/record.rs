@@ -8,9 +8,9 @@ use kuryr_openstack::load_balancing::{Listener, LoadBalancer, Member, Pool};
 use kuryr_openstack::network::FloatingIp;
 
 use super::facts::{ServiceFacts, ServiceType};
-use super::index::Held;
 use super::marks::{MADE, Marks};
 use super::plan::{place_of, protocol_of};
+use crate::balancing::index::Held;
 use crate::{condition, config};
 
 /// What the Service needs, keeping what kuryr-kubernetes wrote and nobody here reads.

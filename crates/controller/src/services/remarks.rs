@@ -11,7 +11,7 @@ use kuryr_api::crd::Condition;
 use super::annotations::Timeouts;
 use super::desired::{Balancer, Setting, is_foreign};
 use super::facts::{Protocol, ServiceFacts, ServiceType};
-use super::index::Held;
+use crate::balancing::index::Held;
 use crate::condition;
 use crate::trouble::Trouble;
 

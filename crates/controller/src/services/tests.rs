@@ -13,10 +13,10 @@ use super::abilities::Abilities;
 use super::annotations::Annotations;
 use super::desired::{Balancer, Desired, Listener, Setting, desired};
 use super::facts::{Protocol, ServiceFacts, SliceFacts};
-use super::index::Held;
 use super::marks::Marks;
 use super::plan::{Call, Next, Step, Way, of_cloud};
 use super::remarks;
+use crate::balancing::index::Held;
 use crate::config::MemberMode;
 
 fn service(more: Value) -> ServiceFacts {

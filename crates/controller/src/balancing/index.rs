@@ -1,4 +1,4 @@
-//! What Octavia and Neutron have for our Services, as last seen: loaded once, kept up by our own calls, and compared with Octavia in bulk from
+//! What Octavia and Neutron have for those who have load balancers, as last seen: loaded once, kept up by our own calls, and compared with Octavia in bulk from
 //! time to time. No reconcile lists for itself, unless an answer was lost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -36,6 +36,11 @@ pub(crate) struct Held {
 }
 
 impl Held {
+    /// The port of the load balancer's VIP, if it is known.
+    pub(crate) fn vip_port(&self) -> Option<&String> {
+        self.balancer.as_ref()?.vip_port_id.as_ref()
+    }
+
     /// The load balancer is gone, with all that was on it. Its floating IP stays.
     pub(crate) fn lose_balancer(&mut self) {
         let (floating, spare) = (self.floating.take(), std::mem::take(&mut self.spare));
@@ -45,9 +50,9 @@ impl Held {
 
 struct Inner<K> {
     held: HashMap<K, Arc<Held>>,
-    /// Services for which something may have been made without an answer reaching us.
+    /// Owners for whom something may have been made without an answer reaching us.
     uncertain: HashSet<K>,
-    /// Services of which we changed something during the running pass: its lists may be older.
+    /// Owners of whose we changed something during the running pass: its lists may be older.
     fresh: HashSet<K>,
 }
 
@@ -164,10 +169,9 @@ impl<K: Clone + Eq + Hash + Ord> Index<K> {
 impl<K: Clone + Eq + Hash> Inner<K> {
     /// What lists do not say, and what does not change as long as the port is the same.
     fn carry(&self, key: &K, held: &mut Held) {
-        let port = |held: &Held| held.balancer.as_ref().and_then(|balancer| balancer.vip_port_id.clone());
         if let Some(known) = self.held.get(key)
             && held.vip_addresses.is_empty()
-            && port(known) == port(held)
+            && known.vip_port() == held.vip_port()
         {
             held.vip_addresses.clone_from(&known.vip_addresses);
         }

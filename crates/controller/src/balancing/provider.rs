@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
+use kuryr_openstack::load_balancing::{LoadBalancer, present_name};
 use kuryr_openstack::{Cloud, ErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::Services;
 use crate::trouble::Trouble;
 
 /// For so long a missing provider is not asked for again.
@@ -17,14 +17,6 @@ pub(crate) const AGAIN: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(crate) struct Provider {
     answered: Mutex<Option<(Instant, Result<(), Trouble>)>>,
-}
-
-impl Services {
-    /// Refuses a provider that Octavia does not have, or may not have.
-    pub(super) async fn provider_is_there(&self) -> Result<(), Trouble> {
-        let Some(name) = self.settings.provider.as_deref() else { return Ok(()) };
-        self.provider.is_there(&self.cloud, name, "[kubernetes] endpoints_driver_octavia_provider").await
-    }
 }
 
 impl Provider {
@@ -55,4 +47,9 @@ impl Provider {
         *answered = Some((Instant::now(), answer.clone()));
         answer
     }
+}
+
+/// Whether the provider that is wanted made a load balancer; Octavia's default, if none is named, may be any.
+pub(crate) fn is_provided(there: &LoadBalancer, wanted: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| present_name(wanted) == present_name(&there.provider))
 }
