@@ -26,7 +26,8 @@ pub struct Config {
     pub use_events: bool,
     /// How many pods are worked on at once.
     pub concurrency: usize,
-    /// How often waiting ports are asked for their status, in one call for all.
+    /// How often waiting ports and load balancers are asked for their status, in one call for all of a kind; more seldom if
+    /// answers are slow.
     pub activation_interval: Duration,
     /// How often all our ports are listed, to find what was changed or left behind.
     pub drift_interval: Duration,

@@ -3,7 +3,7 @@
 //! Every noun is a folder that reads the same way: `desired` (pure: what OpenStack should have), `plan` (pure: the next step
 //! from what is there), `apply` (the only file that awaits a cloud). What they share: [`work`] (the queue), [`cache`] (what the
 //! API server told us), [`placement`] (which project, subnet and groups), [`trouble`] (errors as words for their owner),
-//! `own` (our custom resources written), `reach` (whether the cloud answers), and `lease` (which of several controllers works).
+//! `own` (our custom resources written), `reach` (whether the cloud answers), `rest` (how often it is asked), and `lease` (which of several controllers works).
 
 mod balancing;
 pub mod cache;
@@ -16,6 +16,7 @@ mod own;
 mod placement;
 mod pods;
 mod reach;
+mod rest;
 mod routes;
 mod services;
 pub mod told;

@@ -9,12 +9,14 @@ use std::time::Duration;
 use kuryr_openstack::load_balancing::{LoadBalancerQuery, LoadBalancingVersion, ProvisioningStatus};
 use kuryr_openstack::network::{FloatingIp, NewFloatingIp};
 use kuryr_openstack::{Cloud, Error, ErrorKind};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::index::{Held, Index};
 use super::public::explain;
 use super::repairs::Repairs;
 use crate::config::Config;
+use crate::rest;
 use crate::trouble::Trouble;
 use crate::work::Queue;
 
@@ -97,9 +99,10 @@ pub(crate) trait Keeper {
 
     /// Asks for the states somebody waits for, until `shutdown`.
     async fn poll_pending(&self, shutdown: &CancellationToken) {
+        let interval = self.config().activation_interval;
+        let mut rest = interval;
         loop {
-            let rest = tokio::time::sleep(self.config().activation_interval);
-            if shutdown.run_until_cancelled(rest).await.is_none() {
+            if shutdown.run_until_cancelled(tokio::time::sleep(rest)).await.is_none() {
                 return;
             }
             let waited_for = self.index().pending();
@@ -107,12 +110,14 @@ pub(crate) trait Keeper {
                 continue;
             }
             let query = LoadBalancerQuery { project_id: Some(self.project().to_owned()), ..Default::default() };
+            let asked = Instant::now();
             match self.cloud().load_balancing().list_load_balancers(&query).await {
                 Ok(listed) => {
                     self.index().advance(&waited_for, &listed).into_iter().for_each(|owner| self.queue().wake(owner));
                 }
                 Err(error) => tracing::debug!(%error, "cannot ask for the states of load balancers"),
             }
+            rest = rest::after(asked.elapsed(), rest::OCTAVIA, interval);
         }
     }
 

@@ -11,12 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Pods;
 use crate::cache::Key;
-
-/// A Neutron that takes its time to answer has enough to do, and a node with OVN does not wait for us: it is left alone this many
-/// times as long.
-const REST: u32 = 15;
-/// But never longer than this.
-const LONGEST_REST: Duration = Duration::from_secs(5);
+use crate::rest;
 
 struct Waiting {
     key: Key,
@@ -55,13 +50,14 @@ impl Activation {
 impl Pods {
     /// Polls until `shutdown`, as long as somebody waits.
     pub(super) async fn poll_activation(&self, shutdown: &CancellationToken) {
-        let mut rest = Duration::ZERO;
+        let interval = self.config.activation_interval;
+        let mut rest = interval;
         loop {
             let somebody_waits = async {
                 while self.activation.lock().is_empty() {
                     self.activation.changed.notified().await;
                 }
-                tokio::time::sleep(self.config.activation_interval.max(rest)).await;
+                tokio::time::sleep(rest).await;
             };
             if shutdown.run_until_cancelled(somebody_waits).await.is_none() {
                 return;
@@ -69,7 +65,7 @@ impl Pods {
             let ids: Vec<String> = self.activation.lock().keys().cloned().collect();
             let asked = Instant::now();
             self.poll_once(ids).await;
-            rest = (asked.elapsed() * REST).min(LONGEST_REST);
+            rest = rest::after(asked.elapsed(), rest::NEUTRON, interval);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the documents tell people to type works: every block of commands in README.md and docs/ is run against the fakes, or is for
 //! people, with a reason; every line of `kuryr` is taken by its command line; and nothing the code can say is missing from
-//! docs/troubleshooting.md.
+//! docs/troubleshooting.md; and the rights they ask for are those that are used.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
@@ -9,6 +9,7 @@ mod entries;
 #[path = "../fakes/mod.rs"]
 mod fakes;
 mod literals;
+mod rights;
 mod scene;
 mod shell;
 mod treatment;

@@ -10,10 +10,11 @@ const NO_COMMANDS: [&str; 3] = ["yaml", "ini", "text"];
 const OF_THE_SHELL: [&str; 3] = ["cat", "grep", "true"];
 
 /// What only people can run, by how it begins, and why.
-const FOR_PEOPLE: [(&str, &str); 15] = [
+const FOR_PEOPLE: [(&str, &str); 16] = [
     ("git clone", "the address is the reader's"),
     ("cd", "into what was cloned"),
     ("cargo lab", "the stage lab runs it"),
+    ("cargo install", "the stage image builds the same, for minutes"),
     ("cargo xtask", "these are the stages themselves"),
     ("curl", "it is asked on a node, of what runs there"),
     ("ctr", "it is done on a node, with containerd"),

@@ -85,6 +85,10 @@ impl World {
         self.cluster.create(object).unwrap_or_else(|refusal| panic!("{title}: {refusal:?}"))
     }
 
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
     fn path(&self) -> &Path {
         self.folder.path()
     }

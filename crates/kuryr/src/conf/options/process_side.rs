@@ -66,7 +66,7 @@ kuryr "kuryr" "What Kuryr adds to the options of kuryr-kubernetes." {
     ingress_provider: Kind::Text, Controller, Honoured, "Who implements the load balancers of Ingresses and Gateways: amphora, ovn, …; if not said, who implements those of Services. OVN has no layer 7: with it only TCPRoutes and UDPRoutes are served";
     concurrency = "64": Kind::Whole(1, 4096), Controller, Honoured, "How many pods are worked on at once";
     cloud_concurrency = "16": Kind::Whole(1, 1024), Controller, Honoured, "How many requests to one OpenStack service may be under way at once, at most: changes of one kind are fewer while the service answers them no sooner for being sent more";
-    activation_interval = "1": Kind::Number, Controller, Honoured, "Seconds between two looks at ports that are to become active; one call for all of them";
+    activation_interval = "0.25": Kind::Number, Controller, Honoured, "Seconds between two looks at ports and load balancers that are to become active, one call for all of them; up to 5 s where answers are slow";
     drift_interval = "60": Kind::Number, Controller, Honoured, "Seconds between two looks at all our ports, for what was changed or left behind";
     leader_election = "true": Kind::Flag, Controller, Honoured, "Whether controllers decide by a Lease which of them works, whatever their number. Without it there must never be two: not even during an update";
     lease_name = "kuryr-controller": Kind::Text, Controller, Honoured, "Name of the Lease; clusters have one each, so there is seldom a reason to change it";
