@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod bed;
 mod bench;
 mod executables;
+mod fresh;
 mod image;
 mod lab;
 mod needs;
@@ -36,6 +37,12 @@ enum Task {
     Bed(bed::Bed),
     /// The container image, without a container engine: an OCI archive that is a docker archive too, and its bill of materials
     Image(image::Image),
+    /// From `git clone` to answered pings; `cargo xtask bench lab-cold lab-warm` judges it
+    Fresh {
+        /// Only what is built already
+        #[arg(long)]
+        short: bool,
+    },
     /// Check the rules of the house: arrows between crates, names, sizes, links
     Tidy,
 }
@@ -47,6 +54,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Lab(lab) => lab::run(&lab),
         Task::Bed(bed) => bed::run(&bed),
         Task::Image(image) => image::run(&image),
+        Task::Fresh { short } => fresh::run(short),
         Task::Tidy => tidy::run(),
     }
 }

@@ -20,42 +20,62 @@ pub(crate) struct Program {
     pub(crate) needs: &'static [Need],
     /// Whether it runs the reference plugins, too.
     reference: bool,
-    /// The package with its `benches/`; none for the bed, which is a command of ours.
-    package: Option<&'static str>,
+    place: Place,
+}
+
+/// Where a program that measures is.
+#[derive(Clone, Copy)]
+enum Place {
+    /// In the `benches/` of this package.
+    Benches(&'static str),
+    /// It is this command of `cargo xtask`.
+    Task(&'static [&'static str]),
 }
 
 /// A host in a network namespace, with a real Open vSwitch.
 const HOST: &[Need] = &[Need::Root, Need::Packages(&["openvswitch-switch", "iproute2"])];
 
-pub(crate) const START: Program =
-    Program { name: "start", about: "the plugin's process", needs: &[], reference: true, package: Some("kuryr-cni") };
+pub(crate) const START: Program = Program {
+    name: "start",
+    about: "the plugin's process",
+    needs: &[],
+    reference: true,
+    place: Place::Benches("kuryr-cni"),
+};
 pub(crate) const PLUG: Program = Program {
     name: "plug",
     about: "the wiring of one pod",
     needs: HOST,
     reference: false,
-    package: Some("kuryr-node"),
+    place: Place::Benches("kuryr-node"),
 };
 pub(crate) const ADD: Program = Program {
     name: "add",
     about: "plugin and daemon on Open vSwitch",
     needs: HOST,
     reference: true,
-    package: Some("kuryr-node"),
+    place: Place::Benches("kuryr-node"),
 };
 pub(crate) const SCALE: Program = Program {
     name: "scale",
     about: "the controller with thousands of pods",
     needs: &[],
     reference: false,
-    package: Some("kuryr-controller"),
+    place: Place::Benches("kuryr-controller"),
 };
 pub(crate) const BED: Program = Program {
     name: "bed",
     about: "a real Kubernetes on a real OpenStack",
     needs: &[Need::Root, Need::Debian],
     reference: false,
-    package: None,
+    place: Place::Task(&["bed", "bench"]),
+};
+pub(crate) const FRESH: Program = Program {
+    name: "fresh",
+    about: "the lab, from git clone on",
+    needs: &[Need::Namespaces],
+    reference: false,
+    place: Place::Task(&["fresh"]),
 };
 
 /// Those whose place is a `benches/` folder.
@@ -75,7 +95,7 @@ impl Built {
     /// # Errors
     /// When our own code does not compile. A machine on which the reference plugins cannot be built is no error.
     pub(crate) fn for_all(chosen: &[&Program]) -> Result<Option<Built>> {
-        if chosen.iter().all(|program| program.package.is_none()) {
+        if chosen.iter().all(|program| program.package().is_none()) {
             return Ok(None);
         }
         let executables = executables::build()?;
@@ -93,7 +113,7 @@ fn benches() -> Result<Vec<(&'static str, programs::Program)>> {
     let metadata =
         MetadataCommand::new().no_deps().current_dir(crate::root()).exec().context("cargo metadata does not answer")?;
     let exists = |program: &&&Program| {
-        let package = metadata.packages.iter().find(|package| program.package == Some(package.name.as_str()));
+        let package = metadata.packages.iter().find(|package| program.package() == Some(package.name.as_str()));
         let mut targets = package.iter().flat_map(|package| &package.targets);
         targets.any(|target| target.name == program.name && target.kind.contains(&TargetKind::Bench))
     };
@@ -102,7 +122,7 @@ fn benches() -> Result<Vec<(&'static str, programs::Program)>> {
     cargo.args(["--no-run", "--message-format=json-render-diagnostics"]).stderr(std::process::Stdio::inherit());
     for program in BENCHES.iter().filter(exists) {
         cargo.args(["--bench", program.name]);
-        cargo.args(program.package.iter().flat_map(|package| ["--package", package]));
+        cargo.args(program.package().iter().flat_map(|package| ["--package", package]));
     }
     programs::benches(cargo, &BENCHES.map(|program| program.name))
 }
@@ -113,13 +133,13 @@ impl Program {
     /// # Errors
     /// Why it cannot be: it does not exist, or what it compares with does not.
     pub(crate) fn command(&self, built: Option<&Built>, short: bool) -> Result<Command> {
-        let mut command = match (self.package, built) {
-            (None, _) => {
+        let mut command = match (self.place, built) {
+            (Place::Task(words), _) => {
                 let mut itself = stages::itself()?;
-                itself.args(["bed", "bench"]);
+                itself.args(words);
                 itself
             }
-            (Some(package), Some(built)) => {
+            (Place::Benches(package), Some(built)) => {
                 let Some((_, program)) = built.benches.iter().find(|(name, _)| *name == self.name) else {
                     bail!("{package} has no benchmark {}", self.name);
                 };
@@ -133,7 +153,7 @@ impl Program {
                 }
                 bench
             }
-            (Some(_), None) => bail!("the benchmarks were not built"),
+            (Place::Benches(_), None) => bail!("the benchmarks were not built"),
         };
         if short {
             command.arg("--short");
@@ -143,6 +163,13 @@ impl Program {
 
     /// Whether it runs in the real bed, which takes its time and has a stage of its own.
     pub(crate) fn needs_bed(&self) -> bool {
-        self.package.is_none()
+        matches!(self.place, Place::Task(["bed", ..]))
+    }
+
+    fn package(&self) -> Option<&'static str> {
+        match self.place {
+            Place::Benches(package) => Some(package),
+            Place::Task(_) => None,
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 
-use super::programs::{ADD, BED, PLUG, Program, SCALE, START};
+use super::programs::{ADD, BED, FRESH, PLUG, Program, SCALE, START};
 
 /// One promise.
 pub(crate) struct Promise {
@@ -48,6 +48,8 @@ pub(crate) const PROMISES: &[Promise] = &[
     promise("controller-restart-writes", "changing calls to the cloud by a restart", AtMost(0.0), "calls", &SCALE),
     promise("neutron-throughput", "ports made in a real Neutron, against a bare client", AtLeast(0.95), "×", &BED),
     promise("thirty-pods", "30 pods Running, against bare ports and the bridge plugin", AtMost(1.2), "×", &BED),
+    promise("lab-cold", "from git clone to answered pings, nothing cached", AtMost(360.0), "s", &FRESH),
+    promise("lab-warm", "the lab, once built", AtMost(30.0), "s", &FRESH),
 ];
 
 const fn promise(
