@@ -9,6 +9,7 @@
 //! everything else. When either ends, however it ends, the kernel takes away all the rest.
 
 mod agent;
+mod amphora;
 mod clouds;
 mod cluster;
 mod fabric;

@@ -24,7 +24,7 @@ use crate::program::{Executables, Program};
 use crate::progress::Progress;
 use crate::sockets::Sockets;
 use crate::timeline::Timeline;
-use crate::{Arguments, cluster, front, ready, report, scheduler, settings, watching};
+use crate::{Arguments, amphora, cluster, front, ready, report, scheduler, settings, watching};
 
 /// The lab's own address in the management network.
 const MANAGEMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 1);
@@ -101,7 +101,8 @@ impl Lab {
             .progress
             .step("fake OpenStack and Kubernetes", async {
                 let clouds = Clouds::start(seed, host)?;
-                let note = format!("subnet {}", clouds.gateway.trunc());
+                let note =
+                    format!("pods {}, VIPs {}", clouds.pods_router.address.trunc(), clouds.vips_router.address.trunc());
                 Ok((clouds, note))
             })
             .await?;
@@ -109,7 +110,7 @@ impl Lab {
         let nodes = self
             .progress
             .step("provider network and nodes", async {
-                let mut fabric = Fabric::build(MANAGEMENT, clouds.gateway)?;
+                let mut fabric = Fabric::build(MANAGEMENT, clouds.pods_router, clouds.vips_router)?;
                 let mut nodes = Vec::new();
                 for (name, address) in NODES {
                     let node = Node::start(name, address)?;
@@ -119,6 +120,7 @@ impl Lab {
                     actors.spawn(run_agent(node.clone(), clouds.clone(), self.timeline.clone()));
                     nodes.push(node);
                 }
+                actors.spawn(amphora::run(clouds.clone(), fabric));
                 Ok((nodes, format!("bridge {} on {} nodes", clouds.bridge, NODES.len())))
             })
             .await?;
