@@ -41,7 +41,7 @@ impl World {
         let client = Client::try_from(kube::Config::new(server.parse().unwrap())).unwrap();
         let mut world = World { client, asker: PathBuf::new(), _lab: lab };
         world.create_pod("asker", "n1", json!({})).await;
-        world.asker = eventually("the asker runs", || container("asker"));
+        world.asker = eventually("the asker runs", || container("asker"), Option::is_some).unwrap();
         world
     }
 
@@ -174,13 +174,14 @@ fn namespaces() -> BTreeSet<PathBuf> {
 }
 
 /// Looks until it is there. The kernel and the lab tell nobody outside when they are done.
-fn eventually<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+fn eventually<T: std::fmt::Debug>(what: &str, look: impl Fn() -> T, is_it: impl Fn(&T) -> bool) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(found) = look() {
+        let found = look();
+        if is_it(&found) {
             return found;
         }
-        assert!(Instant::now() < deadline, "not after {} s: {what}", PATIENCE.as_secs());
+        assert!(Instant::now() < deadline, "{what}: not after {} s, but {found:?}", PATIENCE.as_secs());
         thread::sleep(Duration::from_millis(20));
     }
 }
@@ -203,16 +204,16 @@ async fn a_vip_balances_tcp_and_udp_between_nodes_and_follows_its_pods() {
         world.pods().delete(pod, &DeleteParams::default()).await.unwrap();
     }
     for transport in [Transport::Tcp, Transport::Udp] {
-        let nobody = || (world.who_answers(vip, transport, 2) == times(&[""], 2)).then_some(());
-        eventually(&format!("nobody answers {transport:?}"), nobody);
+        let nobody = times(&[""], 2);
+        eventually("nobody answers", || world.who_answers(vip, transport, 2), |heard| *heard == nobody);
     }
 
     for (pod, node) in [("next-1", "n1"), ("next-2", "n2")] {
         world.create_pod(pod, node, json!({ "app": "kuryr-lab" })).await;
     }
     for transport in [Transport::Tcp, Transport::Udp] {
-        let both = || (world.who_answers(vip, transport, 6) == times(&["next-1", "next-2"], 3)).then_some(());
-        eventually(&format!("both answer {transport:?}"), both);
+        let both = times(&["next-1", "next-2"], 3);
+        eventually("both answer", || world.who_answers(vip, transport, 6), |heard| *heard == both);
     }
 }
 
@@ -226,7 +227,7 @@ async fn a_member_that_refuses_is_passed_over() {
     let dead = dead.file_name().unwrap().to_str().unwrap().parse().unwrap();
     rustix::process::kill_process(rustix::process::Pid::from_raw(dead).unwrap(), rustix::process::Signal::KILL)
         .unwrap();
-    eventually("the container is dead", || container("pod-2").is_none().then_some(()));
+    eventually("the container is dead", || container("pod-2"), Option::is_none);
     for transport in [Transport::Tcp, Transport::Udp] {
         let answers = world.who_answers(vip, transport, 20);
         let who: Vec<&str> = answers.keys().map(String::as_str).collect();
@@ -247,9 +248,8 @@ async fn an_ingress_leads_by_host_and_path_and_follows_its_changes() {
     let ingresses = Api::<Ingress>::default_namespaced(world.client.clone());
     let change = Patch::Merge(json!({ "spec": { "rules": rules } }));
     ingresses.patch("colours", &PatchParams::default(), &change).await.unwrap();
-    let led = || (world.get(vip, "a.red.lab", "/only").status == "200").then_some(());
-    eventually("the new rule holds", led);
-    eventually("the old rules do not", || (world.get(vip, "blue.lab", "/").status == "503").then_some(()));
+    eventually("the new rule", || world.get(vip, "a.red.lab", "/only"), |answer| answer.status == "200");
+    eventually("the old rules", || world.get(vip, "blue.lab", "/"), |answer| answer.status == "503");
     assert!(["pod-3", "pod-4"].contains(&world.get(vip, "A.red.lab", "/only?x=1").body.as_str()));
     for (host, path) in [("a.red.lab", "/only/more"), ("red.lab", "/only"), ("a.b.red.lab", "/only")] {
         assert_eq!(world.get(vip, host, path).status, "503", "{host}{path}");
@@ -290,11 +290,10 @@ async fn httproutes_lead_by_host_path_header_and_weight_and_redirect() {
     ]);
     let change = Patch::Merge(json!({ "spec": { "rules": rules } }));
     world.gateway_api("HTTPRoute").patch("green", &PatchParams::default(), &change).await.unwrap();
-    let moved = || Some(world.get(vip, "green.lab", "/moved/here?x=1")).filter(|answer| answer.status == "301");
-    let moved = eventually("the redirection holds", moved);
+    let moved = || world.get(vip, "green.lab", "/moved/here?x=1");
+    let moved = eventually("the redirection", moved, |answer| answer.status == "301");
     assert_eq!(moved.location, "http://blue.lab/moved/here?x=1");
-    let mixed = || (world.get(vip, "green.lab", "/mixed").status == "200").then_some(());
-    eventually("the mixed rule holds", mixed);
+    eventually("the mixed rule", || world.get(vip, "green.lab", "/mixed"), |answer| answer.status == "200");
     let mut heard = BTreeMap::new();
     for _ in 0..16 {
         *heard.entry(world.get(vip, "green.lab", "/mixed").body).or_insert(0) += 1;
@@ -313,7 +312,8 @@ async fn what_is_deleted_leaves_no_namespace_and_no_address() {
     Api::<Service>::default_namespaced(world.client.clone()).delete("hello", &now).await.unwrap();
     Api::<Ingress>::default_namespaced(world.client.clone()).delete("colours", &now).await.unwrap();
     world.gateway_api("Gateway").delete("colours", &now).await.unwrap();
-    eventually("the amphorae's namespaces are gone", || (namespaces().len() + vips.len() == all.len()).then_some(()));
+    let left = |left: &BTreeSet<PathBuf>| left.len() + vips.len() == all.len();
+    eventually("the amphorae's namespaces are gone", namespaces, left);
     for vip in vips {
         assert_eq!(world.get(vip, "blue.lab", "/"), Answer::default(), "{vip}");
     }

@@ -1,5 +1,6 @@
 //! Members, and whose turn it is.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
@@ -18,34 +19,31 @@ pub(super) struct Member {
     pub(super) weight: u32,
 }
 
-/// Whose turn it is in each pool of a listener.
+/// Whose turn it is in each pool of a listener: what each member has been owed since, by pool.
 #[derive(Default)]
-pub(super) struct Turns(Mutex<HashMap<String, u32>>);
+pub(super) struct Turns(Mutex<HashMap<String, HashMap<SocketAddr, i64>>>);
 
 impl Turns {
-    /// The members in the order they are to be tried in, round robin by weight.
+    /// The members in the order they are to be tried in: round robin by weight, each member's turns as far apart as can be.
     pub(super) fn next(&self, pool: &Pool) -> Vec<SocketAddr> {
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let turn = turns.entry(pool.id.clone()).or_default();
-        let order = order(&pool.members, *turn);
-        *turn = turn.wrapping_add(1);
-        order
+        let owed = turns.entry(pool.id.clone()).or_default();
+        // Each turn owes every member its weight, and costs who has it the weight of all.
+        let members = pool.members.iter().filter(|member| member.weight > 0);
+        let mut order: Vec<(SocketAddr, i64)> = members
+            .map(|member| {
+                let before = owed.get(&member.address).copied().unwrap_or_default();
+                (member.address, before + i64::from(member.weight))
+            })
+            .collect();
+        order.sort_by_key(|(address, owed)| (Reverse(*owed), *address));
+        let all: i64 = pool.members.iter().map(|member| i64::from(member.weight)).sum();
+        *owed = order.iter().copied().collect();
+        if let Some(first) = order.first().and_then(|(address, _)| owed.get_mut(address)) {
+            *first -= all;
+        }
+        order.into_iter().map(|(address, _)| address).collect()
     }
-}
-
-fn order(members: &[Member], turn: u32) -> Vec<SocketAddr> {
-    let mut members: Vec<&Member> = members.iter().filter(|member| member.weight > 0).collect();
-    // Ids are random, and so is the order they come in.
-    members.sort_by_key(|member| member.address);
-    let all: u32 = members.iter().map(|member| member.weight).sum();
-    let mut place = turn.checked_rem(all).unwrap_or_default();
-    let first = members.iter().position(|member| {
-        let its = place < member.weight;
-        place = place.saturating_sub(member.weight);
-        its
-    });
-    members.rotate_left(first.unwrap_or_default());
-    members.into_iter().map(|member| member.address).collect()
 }
 
 #[cfg(test)]
@@ -70,7 +68,7 @@ mod tests {
                 hosts(turns.next(&pool))
             })
             .collect();
-        assert_eq!(orders, [["1", "2"], ["2", "1"], ["2", "1"], ["2", "1"], ["1", "2"]]);
+        assert_eq!(orders, [["2", "1"], ["1", "2"], ["2", "1"], ["2", "1"], ["2", "1"]]);
         assert!(turns.next(&Pool::default()).is_empty());
     }
 }
