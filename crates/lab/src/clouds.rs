@@ -147,10 +147,10 @@ impl Clouds {
         all
     }
 
-    /// The interface that is the VIP of a load balancer.
-    pub(crate) fn vip(&self, load_balancer: &Value) -> Result<Interface> {
-        let port = self.openstack.get("ports", text(load_balancer, "vip_port_id")).context("a VIP's port is gone")?;
-        interface(&self.openstack, &port)
+    /// The interface that is the VIP of a load balancer, unless that is gone by now.
+    pub(crate) fn vip(&self, load_balancer: &Value) -> Result<Option<Interface>> {
+        let port = self.openstack.get("ports", text(load_balancer, "vip_port_id"));
+        port.map(|port| interface(&self.openstack, &port)).transpose()
     }
 
     /// Waits until Neutron has no port of a pod any more.

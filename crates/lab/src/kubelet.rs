@@ -126,7 +126,7 @@ impl Kubelet {
         }
         let running = self.running().remove(&uid);
         if let Some(RunningPod { sandbox, result, container }) = running {
-            container.stop()?;
+            self.node.run(move || container.stop()).await?;
             self.remove_sandbox(sandbox, Some(result)).await?;
         }
         self.confirm_deletion(pod).await

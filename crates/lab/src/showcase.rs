@@ -193,6 +193,7 @@ fn typed(client: &Client, object: Value) -> Result<(Api<DynamicObject>, DynamicO
         (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
     let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    // Of what is made here only classes are the whole cluster's.
     let api = match kind.ends_with("Class") {
         true => Api::all_with(client.clone(), &resource),
         false => Api::namespaced_with(client.clone(), NAMESPACE, &resource),

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use self::configuration::Configuration;
 use crate::clouds::Clouds;
-use crate::fabric::Fabric;
+use crate::fabric::{Fabric, Interface};
 use crate::node::Node;
 
 /// A load balancer's machine. It ends with this handle.
@@ -50,7 +50,8 @@ pub(crate) async fn run(clouds: Clouds, mut fabric: Fabric) -> Result<()> {
                     differs
                 })),
                 None => {
-                    let started = Amphora::start(&clouds, &mut fabric, balancer, configuration).await;
+                    let Some(vip) = clouds.vip(balancer)? else { continue };
+                    let started = Amphora::start(&id(balancer), vip, &mut fabric, configuration).await;
                     let started = started.with_context(|| format!("no amphora for load balancer {}", id(balancer)))?;
                     amphorae.insert(id(balancer), started);
                 }
@@ -61,20 +62,15 @@ pub(crate) async fn run(clouds: Clouds, mut fabric: Fabric) -> Result<()> {
 }
 
 impl Amphora {
-    async fn start(
-        clouds: &Clouds,
-        fabric: &mut Fabric,
-        balancer: &Value,
-        configuration: Configuration,
-    ) -> Result<Amphora> {
-        let vip = clouds.vip(balancer)?;
+    async fn start(id: &str, vip: Interface, fabric: &mut Fabric, configuration: Configuration) -> Result<Amphora> {
         // Names of devices have 15 characters.
-        let port = format!("lb-{:.11}", balancer["id"].as_str().unwrap_or_default());
-        let machine = Node::start(&port, vip.address.addr())?;
+        let port = format!("lb-{id:.11}");
+        let address = vip.address.addr();
+        let machine = Node::start(&port, address)?;
         fabric.connect_amphora(&machine, &port, vip).await?;
         let (configuration, configured) = watch::channel(configuration);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        machine.start_job(move || runtime.block_on(listeners::keep(IpAddr::V4(vip.address.addr()), configured)))?;
+        machine.start_job(move || runtime.block_on(listeners::keep(IpAddr::V4(address), configured)))?;
         Ok(Amphora { configuration, _machine: machine })
     }
 }
