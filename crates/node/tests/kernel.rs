@@ -58,7 +58,9 @@ fn neighbours_learn_at_once_who_has_an_address_now() {
         run("ip", &["address", "add", "fd00:1::1/64", "dev", "brq-test", "nodad"]);
         // The router's hardware address stays when ports come and go.
         run("ip", &["link", "set", "brq-test", "address", "fa:16:3e:00:00:01"]);
-        let (plugger, earlier, later) = (Plugger::new(no_switch()), Pod::new(), Pod::new());
+        let (plugger, earlier, later, bystander) = (Plugger::new(no_switch()), Pod::new(), Pod::new(), Pod::new());
+        // A bridge without ports has no carrier, and forgets its neighbours.
+        plugger.plug(&attachment("c0", &bystander, vec![bridge_vif(11)])).await.unwrap();
         let known = |address: &str| ip(&["neigh", "show", "to", address])[0]["lladdr"].clone();
         let before = attachment("c1", &earlier, vec![with_ipv6(bridge_vif(9), 9)]);
         plugger.plug(&before).await.unwrap();
