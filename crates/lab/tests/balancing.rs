@@ -83,7 +83,7 @@ impl World {
     }
 
     /// Does something in the network namespace of the asker.
-    fn from_pod<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    fn inside_pod<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let netns = File::open(self.asker.join("ns/net")).unwrap();
         let inside = || {
             move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
@@ -94,12 +94,12 @@ impl World {
 
     /// What a request for this host and path is answered.
     fn get(&self, vip: SocketAddr, host: &str, path: &str) -> Answer {
-        self.from_pod(|| request(vip, host, path))
+        self.inside_pod(|| request(vip, host, path))
     }
 
     /// Who answers so many requests, or datagrams, and how often; those that nobody answers are counted as nobody's.
     fn who_answers(&self, vip: SocketAddr, transport: Transport, times: usize) -> BTreeMap<String, usize> {
-        self.from_pod(|| {
+        self.inside_pod(|| {
             let mut answers = BTreeMap::new();
             for _ in 0..times {
                 let who = match transport {
