@@ -75,7 +75,7 @@ pub(crate) const STAGES: &[Stage] = &[
         name: "clients",
         about: "kubectl, helm, openstack and promtool agree with us, a real API server answers as recorded",
         quick: false,
-        needs: &[Need::Root, Need::Packages(&["python3-openstackclient", "prometheus"])],
+        needs: &[Need::Root, Need::Packages(&["python3-openstackclient", "prometheus", "procps", "curl"])],
         limit: 1800,
         run: clients,
     },

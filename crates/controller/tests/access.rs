@@ -13,7 +13,7 @@ use kuryr_controller::config::{External, MemberMode, Routes, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
-use world::{KURYR_PORTS, NAMESPACE, World, gateway_api};
+use world::{KURYR_PORTS, NAMESPACE, World};
 
 const KURYR_LOAD_BALANCERS: &str = "kuryrloadbalancers.openstack.org";
 const LONG: Duration = Duration::from_secs(300);
@@ -151,7 +151,7 @@ async fn the_controller_asks_for_exactly_what_it_may() {
     world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
     world.config.services = Some(balanced_in(subnet.clone(), external.clone()));
     world.config.routes = Some(Routes { balancing: balanced_in(subnet, external), provider: None });
-    gateway_api::install(&world.cluster);
+    world.cluster.install_gateway_api().unwrap();
     let world = world;
     let quota = |limit| world.cloud.set_quota("k8s", "port", limit);
     let controller = world.start();

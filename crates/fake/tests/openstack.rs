@@ -273,6 +273,34 @@ async fn a_data_plane_hears_of_ports_and_says_when_they_carry_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_plays_a_provider_hears_of_changes_of_load_balancers_as_they_begin() {
+    let (cloud, seeded, user) = cloud(&["10.0.0.0/24"]).await;
+    cloud.set_load_balancer_step(Duration::from_secs(1));
+    let mut changes = cloud.load_balancing_changes();
+    let ask = async |method: Method, path: &str, body: Value| {
+        let request =
+            Request::builder().method(method).uri(format!("http://openstack.fake/load-balancer/v2/lbaas{path}"));
+        let request = request.header("x-auth-token", &user.token).body(body.to_string().into()).unwrap();
+        let response = user.cloud.call(request).await.unwrap();
+        (response.status().as_u16(), serde_json::from_slice::<Value>(response.body()).unwrap_or_default())
+    };
+    let wanted = json!({ "loadbalancer": { "name": "a", "vip_subnet_id": seeded.subnets[0] } });
+    let (status, made) = ask(Method::POST, "/loadbalancers", wanted).await;
+    assert_eq!(status, 201, "{made}");
+    assert!(changes.has_changed().unwrap());
+    changes.borrow_and_update();
+    assert_eq!(cloud.load_balancing("loadbalancers")[0]["provisioning_status"], "PENDING_CREATE");
+
+    let path = format!("/loadbalancers/{}", made["loadbalancer"]["id"].as_str().unwrap());
+    assert_eq!(ask(Method::GET, &path, Value::Null).await.0, 200);
+    assert_eq!(ask(Method::DELETE, &path, Value::Null).await.0, 409, "the provider is at work");
+    assert!(!changes.has_changed().unwrap(), "nothing was changed");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(ask(Method::DELETE, &path, Value::Null).await.0, 204);
+    assert!(changes.has_changed().unwrap());
+}
+
+#[tokio::test(start_paused = true)]
 async fn subports_follow_their_trunk() {
     let (cloud, seeded, _) = cloud(&["10.0.0.0/24"]).await;
     let port = || cloud.create("ports", json!({"network_id": seeded.network}))["id"].as_str().unwrap().to_owned();

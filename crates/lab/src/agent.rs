@@ -83,14 +83,14 @@ mod tests {
         let (report, reports) = mpsc::channel();
         let plug = |netlink: &mut Netlink, device: &str, bridge: &str| {
             let far = format!("far-{device}");
-            let index = netlink.create_veth(device, &VethEnd { name: &far, netns: None }).unwrap();
+            let index = netlink.create_veth(device, &VethEnd { name: &far, mac: None, netns: None }).unwrap();
             let bridge = netlink.link(bridge).unwrap().index;
             netlink.enslave(index, bridge).unwrap();
         };
         node.run(move || {
             let mut netlink = Netlink::open()?;
-            netlink.create_bridge("brqours")?;
-            netlink.create_bridge("brqother")?;
+            netlink.create_bridge("brqours", None)?;
+            netlink.create_bridge("brqother", None)?;
             plug(&mut netlink, "tapbefore", "brqours");
             Ok(())
         })

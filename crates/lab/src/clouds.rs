@@ -1,6 +1,7 @@
-//! Both fake clouds, served over TCP, with the network the pods get.
+//! Both fake clouds, served over TCP, with the networks of pods and of Services, and the router between them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ipnet::Ipv4Net;
@@ -12,13 +13,21 @@ use kuryr_fake::openstack::{ADMIN_PASSWORD, BindPolicy, Cloud, Options};
 use kuryr_fake::serve::serve;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
+use crate::fabric::Interface;
 use crate::settings::CloudFacts;
 use crate::sockets::Sockets;
 use crate::timeline::{Stage, Timeline};
 
 /// The pods' subnet.
 const CIDR: &str = "10.11.0.0/24";
+/// The subnet of VIPs. The API server gives out the Services' addresses, from the bottom of it; Octavia takes others from the pool.
+const VIPS: &str = "10.96.0.0/16";
+const VIPS_POOL: [&str; 2] = ["10.96.128.1", "10.96.255.253"];
+const VIPS_ROUTER: &str = "10.96.255.254";
+/// What Octavia needs for a change: not the seconds of a real one, but not nothing.
+const OCTAVIA_STEP: Duration = Duration::from_millis(5);
 /// A project and a user every fake cloud has. Binding ports to hosts takes the right to, as it does with a real Neutron.
 const PROJECT: &str = "k8s";
 const USER: &str = "k8s-admin";
@@ -32,8 +41,10 @@ pub(crate) struct Clouds {
     pub(crate) facts: CloudFacts,
     /// The bridge of the pods' network on every node: Neutron's name for it.
     pub(crate) bridge: String,
-    /// The gateway's address in the pods' subnet.
-    pub(crate) gateway: Ipv4Net,
+    /// The router's interface in the pods' subnet.
+    pub(crate) pods_router: Interface,
+    /// The router's interface among the VIPs.
+    pub(crate) vips_router: Interface,
     openstack: Cloud,
 }
 
@@ -60,18 +71,35 @@ impl Clouds {
         let project_id = openstack.project(PROJECT);
         let seeded = openstack.seed_network(PROJECT, "pods", &[CIDR]);
         let subnet = seeded.subnets.into_iter().next().context("the pods' network has no subnet")?;
+        let vips = openstack.create("networks", json!({ "name": "services", "project_id": project_id }));
+        let vips = openstack.create(
+            "subnets",
+            json!({
+                "network_id": vips["id"], "project_id": project_id, "name": "services", "cidr": VIPS, "ip_version": 4,
+                "gateway_ip": VIPS_ROUTER, "allocation_pools": [{ "start": VIPS_POOL[0], "end": VIPS_POOL[1] }],
+            }),
+        );
+        let vips = text(&vips, "id").to_owned();
+        let router = openstack.create("routers", json!({ "name": "kuryr", "project_id": project_id }));
+        for subnet in [&subnet, &vips] {
+            openstack.add_router_interface(text(&router, "id"), subnet);
+        }
+        openstack.set_load_balancer_step(OCTAVIA_STEP);
+        cluster.install_gateway_api().context("cannot install the definitions of Gateway API")?;
         let group = json!({ "name": "pods", "project_id": project_id, "description": "What the lab's pods are in" });
         let group = openstack.create("security-groups", group);
         Ok(Clouds {
             kubernetes,
             bridge: format!("brq{}", seeded.network.get(..11).context("the network's id is short")?),
-            gateway: gateway(&openstack, &subnet)?,
+            pods_router: router_interface(&openstack, &subnet)?,
+            vips_router: router_interface(&openstack, &vips)?,
             facts: CloudFacts {
                 auth_url: openstack.auth_url(),
                 user: USER.to_owned(),
                 password: ADMIN_PASSWORD.to_owned(),
                 project_id,
                 subnet,
+                service_subnet: vips,
                 security_group: text(&group, "id").to_owned(),
             },
             openstack,
@@ -107,25 +135,63 @@ impl Clouds {
         }
     }
 
+    /// Tells of every change of load balancers.
+    pub(crate) fn load_balancing_changes(&self) -> watch::Receiver<u64> {
+        self.openstack.load_balancing_changes()
+    }
+
+    /// All of a collection of Octavia's, but for what is being deleted.
+    pub(crate) fn load_balancing(&self, collection: &str) -> Vec<Value> {
+        let mut all = self.openstack.load_balancing(collection);
+        all.retain(|object| text(object, "provisioning_status") != "PENDING_DELETE");
+        all
+    }
+
+    /// The interface that is the VIP of a load balancer, unless that is gone by now.
+    pub(crate) fn vip(&self, load_balancer: &Value) -> Result<Option<Interface>> {
+        let port = self.openstack.get("ports", text(load_balancer, "vip_port_id"));
+        port.map(|port| interface(&self.openstack, &port)).transpose()
+    }
+
     /// Waits until Neutron has no port of a pod any more.
     pub(crate) async fn await_no_pod_ports(&self) {
+        self.await_no_ports(DEVICE_OWNER).await;
+    }
+
+    /// Waits until Octavia has no load balancer any more, and Neutron no port of one.
+    pub(crate) async fn await_no_load_balancers(&self) {
+        self.await_no_ports("Octavia").await;
+    }
+
+    async fn await_no_ports(&self, owner: &str) {
         // Subscribe first: a change while we look is heard.
         let mut changes = self.openstack.port_changes();
-        while self.openstack.ports().iter().any(|port| text(port, "device_owner") == DEVICE_OWNER) {
+        while self.openstack.ports().iter().any(|port| text(port, "device_owner") == owner) {
             // Missed changes are a reason to look again, too; the cloud itself outlives us.
             let _ = changes.recv().await;
         }
     }
 }
 
-fn gateway(openstack: &Cloud, subnet: &str) -> Result<Ipv4Net> {
-    let subnet = openstack.get("subnets", subnet).context("the pods' subnet is gone")?;
-    let network: Ipv4Net = text(&subnet, "cidr").parse().context("the pods' subnet has no IPv4 prefix")?;
-    let gateway: IpAddr = text(&subnet, "gateway_ip").parse().context("the pods' subnet has no gateway")?;
-    match gateway {
-        IpAddr::V4(gateway) => Ok(Ipv4Net::new(gateway, network.prefix_len())?),
-        IpAddr::V6(_) => anyhow::bail!("the pods' subnet has the gateway {gateway}"),
-    }
+/// The interface of the router in a subnet.
+fn router_interface(openstack: &Cloud, subnet: &str) -> Result<Interface> {
+    let ports = openstack.ports();
+    let port = ports.iter().find(|port| {
+        text(port, "device_owner") == "network:router_interface" && port["fixed_ips"][0]["subnet_id"] == subnet
+    });
+    interface(openstack, port.context("the router has no interface in a subnet")?)
+}
+
+/// The interface a port is for.
+fn interface(openstack: &Cloud, port: &Value) -> Result<Interface> {
+    let fixed = &port["fixed_ips"][0];
+    let subnet = openstack.get("subnets", text(fixed, "subnet_id")).context("the subnet of a port is gone")?;
+    let network: Ipv4Net = text(&subnet, "cidr").parse().context("a subnet has no IPv4 prefix")?;
+    let address = text(fixed, "ip_address").parse().context("a port has no IPv4 address")?;
+    Ok(Interface {
+        address: Ipv4Net::new(address, network.prefix_len())?,
+        mac: text(port, "mac_address").parse().context("a port has no hardware address")?,
+    })
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> &'a str {

@@ -1,5 +1,5 @@
-//! What kubelet does, as far as the network sees it: it starts a sandbox for every pod of its node, reports the pod's
-//! addresses, and removes both when the pod is deleted.
+//! What kubelet does, as far as the network sees it: it starts a sandbox and a container for every pod of its node, reports the
+//! pod's addresses, and removes all of it when the pod is deleted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::container::Container;
+use crate::namespaces::inside_netns;
 use crate::node::Node;
 use crate::runtime::{PodIdentity, Sandbox};
 use crate::timeline::{Stage, Timeline};
@@ -30,6 +32,7 @@ pub(crate) struct RunningPod {
     pub(crate) sandbox: Sandbox,
     /// The plugin's result.
     pub(crate) result: Value,
+    container: Arc<Container>,
 }
 
 /// The kubelet of one node.
@@ -122,7 +125,8 @@ impl Kubelet {
             }
         }
         let running = self.running().remove(&uid);
-        if let Some(RunningPod { sandbox, result }) = running {
+        if let Some(RunningPod { sandbox, result, container }) = running {
+            self.node.run(move || container.stop()).await?;
             self.remove_sandbox(sandbox, Some(result)).await?;
         }
         self.confirm_deletion(pod).await
@@ -152,8 +156,15 @@ impl Kubelet {
         match added {
             Ok(result) => {
                 self.timeline.reached(&uid, Stage::AddDone);
+                let container = match self.start_container(&sandbox, pod.name_any()).await {
+                    Ok(container) => Arc::new(container),
+                    Err(error) => {
+                        self.remove_sandbox(sandbox, Some(result)).await?;
+                        return Err(error);
+                    }
+                };
                 let addresses = addresses(&result);
-                self.running().insert(uid.clone(), RunningPod { sandbox, result });
+                self.running().insert(uid.clone(), RunningPod { sandbox, result, container });
                 self.report(pod, running(pod, &self.node, &addresses)).await?;
                 self.timeline.reached(&uid, Stage::Running);
                 Ok(())
@@ -163,6 +174,11 @@ impl Kubelet {
                 Err(error)
             }
         }
+    }
+
+    async fn start_container(&self, sandbox: &Sandbox, pod: String) -> Result<Container> {
+        let netns = sandbox.netns.clone();
+        self.node.run(move || inside_netns(&netns, || Container::start(&pod))).await
     }
 
     /// Removes a sandbox, however often it takes.

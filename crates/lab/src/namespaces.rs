@@ -39,6 +39,12 @@ pub(crate) fn prepare_for_child() -> Result<()> {
     map("/proc/self/gid_map", format!("0 {group} 1"))
 }
 
+/// Whether [`prepare_for_child`] had to make a user namespace: not all users are known here, as on the host they are.
+pub(crate) fn is_in_user_namespace() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.split_whitespace().ne(["0", "0", "4294967295"])
+}
+
 /// Moves the process into network and mount namespaces of its own. Call it before any thread exists: threads keep
 /// the namespaces they were born in.
 pub(crate) fn leave_host() -> Result<()> {

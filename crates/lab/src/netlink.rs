@@ -1,11 +1,12 @@
-//! The few rtnetlink requests the lab needs: bridges, veth pairs, addresses, and the kernel's announcements.
+//! The few rtnetlink requests the lab needs: bridges, veth pairs, addresses, routes, and the kernel's announcements.
 //!
 //! A netlink socket keeps speaking for the network namespace of the thread that opened it, so who opens it decides
 //! where the request acts (`man 7 rtnetlink`, `man 7 network_namespaces`).
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd as _, BorrowedFd};
+use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use ipnet::IpNet;
@@ -13,7 +14,13 @@ use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, NetlinkBuffer, NetlinkMessage, NetlinkPayload,
 };
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use netlink_packet_route::link::{
+    AfSpecInet, AfSpecUnspec, InetDevConf, InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo,
+    LinkMessage,
+};
+use netlink_packet_route::route::{
+    RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
+};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
@@ -39,10 +46,35 @@ pub(crate) struct Link {
     pub(crate) master: Option<u32>,
 }
 
+/// A hardware address, as Neutron writes it: `fa:16:3e:00:00:01`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mac([u8; 6]);
+
+impl FromStr for Mac {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Mac> {
+        let octets: Option<Vec<u8>> = text.split(':').map(|octet| u8::from_str_radix(octet, 16).ok()).collect();
+        let octets = octets.and_then(|octets| octets.try_into().ok());
+        octets.map(Mac).with_context(|| format!("{text:?} is no hardware address"))
+    }
+}
+
+/// What a device does with IPv4 packets besides taking its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behaviour {
+    /// It passes on those of others, as a router's interface does.
+    Forwards,
+    /// It tells its neighbours of its address when it comes up (`arp_notify`), so that they forget who had it before.
+    Announces,
+}
+
 /// The far end of a veth pair.
 pub(crate) struct VethEnd<'a> {
     /// Interface name.
     pub(crate) name: &'a str,
+    /// Its hardware address; `None`: the kernel's choice.
+    pub(crate) mac: Option<Mac>,
     /// The namespace it is created in; `None`: the socket's own.
     pub(crate) netns: Option<BorrowedFd<'a>>,
 }
@@ -56,9 +88,11 @@ impl Netlink {
         Ok(Netlink { socket, sequence: 0 })
     }
 
-    /// Creates a Linux bridge that forwards at once (no spanning tree) and brings it up.
-    pub(crate) fn create_bridge(&mut self, name: &str) -> Result<u32> {
+    /// Creates a Linux bridge that forwards at once (no spanning tree) and brings it up. Without a hardware address of its own
+    /// it has that of a port, and another one when ports come and go.
+    pub(crate) fn create_bridge(&mut self, name: &str, mac: Option<Mac>) -> Result<u32> {
         let mut link = named(name);
+        link.attributes.extend(mac.map(address));
         link.attributes.push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Bridge)]));
         self.create(link).with_context(|| format!("cannot create bridge {name}"))?;
         self.up(name)
@@ -68,6 +102,7 @@ impl Netlink {
     /// Returns the index of the near end.
     pub(crate) fn create_veth(&mut self, near: &str, far: &VethEnd<'_>) -> Result<u32> {
         let mut peer = named(far.name);
+        peer.attributes.extend(far.mac.map(address));
         if let Some(netns) = far.netns {
             peer.attributes.push(LinkAttribute::NetNsFd(netns.as_raw_fd()));
         }
@@ -122,6 +157,36 @@ impl Netlink {
         message.attributes.push(AddressAttribute::Address(address.addr()));
         self.request(RouteNetlinkMessage::NewAddress(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
             .with_context(|| format!("cannot add address {address}"))?;
+        Ok(())
+    }
+
+    /// Makes a device behave like this from now on. Asked by netlink, because /proc/sys is read-only in some containers.
+    pub(crate) fn behave(&mut self, index: u32, behaviour: Behaviour) -> Result<()> {
+        let mut configuration = InetDevConf::default();
+        match behaviour {
+            Behaviour::Forwards => configuration.forwarding = 1,
+            Behaviour::Announces => configuration.arp_notify = 1,
+        }
+        let mut link = LinkMessage::default();
+        link.header.index = index;
+        let request = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]);
+        link.attributes.push(LinkAttribute::AfSpecUnspec(vec![request]));
+        self.request(RouteNetlinkMessage::SetLink(link), NLM_F_ACK)
+            .with_context(|| format!("cannot configure IPv4 on device {index}"))?;
+        Ok(())
+    }
+
+    /// Sends by way of `gateway` what no other route is for.
+    pub(crate) fn add_default_route(&mut self, gateway: Ipv4Addr) -> Result<()> {
+        let mut message = RouteMessage::default();
+        message.header.address_family = AddressFamily::Inet;
+        message.header.table = RouteHeader::RT_TABLE_MAIN;
+        message.header.protocol = RouteProtocol::Static;
+        message.header.scope = RouteScope::Universe;
+        message.header.kind = RouteType::Unicast;
+        message.attributes.push(RouteAttribute::Gateway(RouteAddress::Inet(gateway)));
+        self.request(RouteNetlinkMessage::NewRoute(message), NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+            .with_context(|| format!("cannot add a default route by way of {gateway}"))?;
         Ok(())
     }
 
@@ -266,6 +331,10 @@ fn receive(socket: &Socket) -> io::Result<Vec<NetlinkMessage<RouteNetlinkMessage
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(messages)
+}
+
+fn address(mac: Mac) -> LinkAttribute {
+    LinkAttribute::Address(mac.0.to_vec())
 }
 
 fn named(name: &str) -> LinkMessage {

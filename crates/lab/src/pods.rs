@@ -25,6 +25,8 @@ use crate::timeline::{Stage, Timeline};
 
 /// Namespace of the lab's pods.
 pub(crate) const NAMESPACE: &str = "default";
+/// Pods have one of these in their label `colour`, so that there is something to tell apart.
+pub(crate) const COLOURS: [&str; 2] = ["blue", "green"];
 /// How long pods may take to start or to go.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a ping may take, and how often it is tried.
@@ -42,6 +44,7 @@ const ROOM: usize = 500;
 pub(crate) struct LabPod {
     pub(crate) name: String,
     pub(crate) uid: String,
+    pub(crate) colour: String,
     pub(crate) address: Ipv4Addr,
     pub(crate) mac: String,
     /// The host's end of its interface.
@@ -61,12 +64,14 @@ pub(crate) async fn create(
     let created = try_join_all((0..usize::from(count)).map(|number| {
         let (pods, timeline) = (pods.clone(), timeline.clone());
         let node = kubelets[number % kubelets.len()].node().name().to_owned();
+        // The first half and the second, so that each colour is on both nodes if it can be.
+        let colour = COLOURS[number * COLOURS.len() / usize::from(count)];
         async move {
             let name = format!("pod-{}", number + 1);
             let pod: Pod = serde_json::from_value(json!({
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": { "name": name, "labels": { "app": "kuryr-lab" } },
+                "metadata": { "name": name, "labels": { "app": "kuryr-lab", "colour": colour } },
                 "spec": { "nodeName": node, "containers": [{ "name": "main", "image": "lab.invalid/none" }] },
             }))?;
             let sent = Instant::now();
@@ -192,6 +197,7 @@ async fn describe(kubelets: &[Kubelet], ports: &Api<KuryrPort>, pod: &Pod) -> Re
         .and_then(|status| Some(status.vifs.get(MAIN_INTERFACE)?.vif.as_ref().ok()?.id.clone()))
         .with_context(|| format!("{name} is Running, but its KuryrPort has no interface"))?;
     Ok(LabPod {
+        colour: pod.labels().get("colour").cloned().unwrap_or_default(),
         address: address_of(pod)?,
         mac: text(inside, "mac")?,
         device: text(outside, "name")?,

@@ -1,4 +1,5 @@
-//! What the lab shows in the end: what was created, the way of one packet, the milliseconds of one pod's birth.
+//! What the lab shows in the end: what was created, the way of one packet, the milliseconds of one pod's birth, who answered
+//! behind load balancers.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -7,6 +8,8 @@ use std::time::Duration;
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets};
 
+use crate::asking::{Answers, Asked};
+use crate::namespaces::is_in_user_namespace;
 use crate::netlink::Link;
 use crate::pods::{Answer, LabPod};
 use crate::runtime::POD_INTERFACE;
@@ -61,12 +64,12 @@ pub(crate) fn pings(pods: usize, answers: &[Answer]) -> String {
     let worst = times.last().copied().unwrap_or_default();
     let every_pair = answers.len() == pods * pods.saturating_sub(1);
     let mut line = format!(
-        "{} of {} pings between {pods} pods answered{} (median {} ms, worst {} ms)",
+        "{} of {} pings between {pods} pods answered{} (median {}, worst {})",
         answers.len(),
         answers.len(),
         if every_pair { ", every pair both ways" } else { "" },
-        milliseconds(median),
-        milliseconds(worst),
+        round_trip(median),
+        round_trip(worst),
     );
     let repeated = answers.iter().filter(|answer| answer.tries > 1).count();
     if repeated > 0 {
@@ -76,12 +79,39 @@ pub(crate) fn pings(pods: usize, answers: &[Answer]) -> String {
     line
 }
 
+/// So many pods are named in a line; the others are counted.
+const NAMED: usize = 6;
+
+/// A table of who answered how often what a pod asked.
+pub(crate) fn balanced(asker: &str, asked: &[Asked], heard: &[Answers]) -> String {
+    let mut table = plain_table(["load balancer of", "asked", "answered by"]);
+    let mut before = "";
+    for (asked, answers) in asked.iter().zip(heard) {
+        let mut by: Vec<_> = answers.iter().collect();
+        by.sort_by_key(|(pod, _)| (pod.len(), *pod));
+        let mut by: Vec<_> = by.into_iter().map(|(pod, times)| format!("{pod} ×{times}")).collect();
+        let others = by.len().saturating_sub(NAMED);
+        by.truncate(NAMED);
+        if others > 0 {
+            by.push(format!("{others} others"));
+        }
+        let whom = if asked.whom == before { "" } else { &asked.whom };
+        before = &asked.whom;
+        table.add_row([whom, &asked.describe(), &by.join(", ")]);
+    }
+    format!("What {asker} heard from load balancers\n{table}\n")
+}
+
 /// How a user on the host gets in.
-pub(crate) fn how_to_reach(kubeconfig: &Path, openrc: &str) -> String {
+pub(crate) fn how_to_reach(kubeconfig: &Path, openrc: &str, pod: &str, asked: &[Asked]) -> String {
+    let vip = asked.first().map(|asked| asked.at.to_string()).unwrap_or_default();
+    // Root needs no user namespace, and may not enter the one it is in.
+    let user = if is_in_user_namespace() { "--user --preserve-credentials " } else { "" };
     format!(
         "\nIt stays up until Ctrl-C. From another terminal of this machine:\n\n\
          export KUBECONFIG={}\n{openrc}\n\
-         kubectl get pods,kuryrports -o wide\nopenstack port list\n",
+         nsenter --target $(pgrep --newest --full -- '--answer {pod}$') {user}--net curl http://{vip}/\n\
+         kubectl get pods,kuryrports,kuryrloadbalancers -o wide\nopenstack port list\n",
         kubeconfig.display()
     )
 }
@@ -90,8 +120,30 @@ fn milliseconds(duration: Duration) -> String {
     format!("{:.1}", duration.as_secs_f64() * 1000.0)
 }
 
+/// Two digits that mean something: pings of one machine take microseconds.
+fn round_trip(duration: Duration) -> String {
+    let ms = duration.as_secs_f64() * 1000.0;
+    let digits = match ms {
+        ms if ms < 0.1 => 3,
+        ms if ms < 1.0 => 2,
+        _ => 1,
+    };
+    format!("{ms:.digits$} ms")
+}
+
 fn plain_table<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trips_of_microseconds_are_not_nothing() {
+        let shown = [34, 340, 3_400, 34_000].map(|microseconds| round_trip(Duration::from_micros(microseconds)));
+        assert_eq!(shown, ["0.034 ms", "0.34 ms", "3.4 ms", "34.0 ms"]);
+    }
 }

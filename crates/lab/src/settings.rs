@@ -16,13 +16,15 @@ pub(crate) struct CloudFacts {
     pub(crate) project_id: String,
     /// The pods' subnet.
     pub(crate) subnet: String,
+    /// The subnet of VIPs.
+    pub(crate) service_subnet: String,
     /// The pods' security group.
     pub(crate) security_group: String,
 }
 
-/// `kuryr.conf` of the controller.
+/// `kuryr.conf` of the controller. The lab's clouds are done in milliseconds, so it looks often whether they are.
 pub(crate) fn controller(directory: &Path, api: SocketAddr, cloud: &CloudFacts) -> Result<PathBuf> {
-    let CloudFacts { auth_url, user, password, project_id, subnet, security_group } = cloud;
+    let CloudFacts { auth_url, user, password, project_id, subnet, service_subnet, security_group } = cloud;
     write(
         &directory.join("controller.conf"),
         &format!(
@@ -30,8 +32,10 @@ pub(crate) fn controller(directory: &Path, api: SocketAddr, cloud: &CloudFacts) 
              [kubernetes]\napi_root = http://{api}\ntoken_file =\nssl_ca_crt_file =\n\n\
              [neutron]\nauth_type = password\nauth_url = {auth_url}\nusername = {user}\npassword = {password}\n\
              user_domain_id = default\nproject_id = {project_id}\n\n\
-             [neutron_defaults]\nproject = {project_id}\npod_subnet = {subnet}\npod_security_groups = {security_group}\n\n\
-             [kuryr]\ncluster_name = kuryr-lab\ndrift_interval = 5\n"
+             [neutron_defaults]\nproject = {project_id}\npod_subnet = {subnet}\npod_security_groups = {security_group}\n\
+             service_subnet = {service_subnet}\n\n\
+             [kuryr]\ncluster_name = kuryr-lab\ndrift_interval = 5\nactivation_interval = 0.05\n\
+             services = true\ningress = true\n"
         ),
     )
 }

@@ -1,4 +1,5 @@
-//! The lab, step by step: build the world, start our programs, let pods be born and ping, show it, take it down.
+//! The lab, step by step: build the world, start our programs, let pods be born and ping, ask load balancers, show it, take it
+//! down.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -24,7 +25,9 @@ use crate::program::{Executables, Program};
 use crate::progress::Progress;
 use crate::sockets::Sockets;
 use crate::timeline::Timeline;
-use crate::{Arguments, cluster, front, ready, report, scheduler, settings, watching};
+use crate::{
+    Arguments, amphora, asking, cluster, endpoints, front, ready, report, scheduler, settings, showcase, watching,
+};
 
 /// The lab's own address in the management network.
 const MANAGEMENT: Ipv4Addr = Ipv4Addr::new(192, 168, 100, 1);
@@ -101,7 +104,8 @@ impl Lab {
             .progress
             .step("fake OpenStack and Kubernetes", async {
                 let clouds = Clouds::start(seed, host)?;
-                let note = format!("subnet {}", clouds.gateway.trunc());
+                let note =
+                    format!("pods {}, VIPs {}", clouds.pods_router.address.trunc(), clouds.vips_router.address.trunc());
                 Ok((clouds, note))
             })
             .await?;
@@ -109,7 +113,7 @@ impl Lab {
         let nodes = self
             .progress
             .step("provider network and nodes", async {
-                let mut fabric = Fabric::build(MANAGEMENT, clouds.gateway)?;
+                let mut fabric = Fabric::build(MANAGEMENT, clouds.pods_router, clouds.vips_router)?;
                 let mut nodes = Vec::new();
                 for (name, address) in NODES {
                     let node = Node::start(name, address)?;
@@ -119,6 +123,7 @@ impl Lab {
                     actors.spawn(run_agent(node.clone(), clouds.clone(), self.timeline.clone()));
                     nodes.push(node);
                 }
+                actors.spawn(amphora::run(clouds.clone(), fabric));
                 Ok((nodes, format!("bridge {} on {} nodes", clouds.bridge, NODES.len())))
             })
             .await?;
@@ -129,6 +134,7 @@ impl Lab {
                 cluster::install(&client, &nodes).await?;
                 let names = nodes.iter().map(|node| node.name().to_owned()).collect();
                 actors.spawn(scheduler::run(client.clone(), names));
+                actors.spawn(endpoints::run(client.clone()));
                 actors.spawn(watching::run(client.clone(), self.timeline.clone()));
                 let plugin = &self.executables.plugin;
                 let kubelets: Vec<_> = nodes
@@ -201,18 +207,36 @@ impl Lab {
             })
             .await?;
 
-        let fabric = Netlink::open()?.links()?;
+        let asked = self
+            .progress
+            .step("load balancers", async {
+                showcase::create(client).await?;
+                let asked = showcase::await_ready(client, &pods).await?;
+                Ok((asked, "a Service, an Ingress and a Gateway are ready".to_owned()))
+            })
+            .await?;
         let first = pods.first().context("there are no pods")?;
+        let heard = self
+            .progress
+            .step("requests", async {
+                let heard = asking::ask_from(first, &asked).await?;
+                let count: usize = heard.iter().flat_map(|answers| answers.values()).sum();
+                Ok((heard, format!("{count} answered, by every pod behind each")))
+            })
+            .await?;
+
+        let fabric = Netlink::open()?.links()?;
         let mut shown = format!(
-            "\n{}\n{}\n{}\n{}\n",
+            "\n{}\n{}\n{}\n{}\n\n{}",
             report::pods(&pods),
             report::way(&pods, &fabric).await?,
             report::birth(&first.name, &self.timeline.birth(&first.uid)),
             report::pings(pods.len(), &answers),
+            report::balanced(&first.name, &asked, &heard),
         );
         if arguments.keep {
             let kubeconfig = settings::kubeconfig(&self.state, world.clouds.kubernetes)?;
-            shown.push_str(&report::how_to_reach(&kubeconfig, &world.clouds.openrc()));
+            shown.push_str(&report::how_to_reach(&kubeconfig, &world.clouds.openrc(), &first.name, &asked));
             print(&shown)?;
             self.shown.set(true);
             return pending().await;
@@ -223,6 +247,15 @@ impl Lab {
     }
 
     async fn take_down(&self, world: &World, pods: &[LabPod]) -> Result<()> {
+        self.progress
+            .step("load balancers deleted", async {
+                showcase::delete(&world.client).await?;
+                timeout(pods::PATIENCE, world.clouds.await_no_load_balancers())
+                    .await
+                    .context("Octavia still has load balancers")?;
+                Ok(((), "0 load balancers in Octavia, 0 ports of VIPs in Neutron".to_owned()))
+            })
+            .await?;
         self.progress
             .step("pods deleted", async {
                 pods::delete_all(&world.client, pods.iter().map(|pod| &pod.name)).await?;

@@ -2,49 +2,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "all of this is a test")]
 
-use std::io::{BufRead as _, BufReader};
+mod kept;
+
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use kept::Lab;
 use serde_json::Value;
 
-/// A kept lab, and the variables it told its user to set.
-struct Lab {
-    process: Child,
-    variables: Vec<(String, String)>,
-}
+/// A client as the user has it, with what the lab said is to be set.
+struct User<'a>(&'a Lab);
 
-impl Lab {
-    fn keep(pods: usize) -> Lab {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_kuryr-lab"))
-            .args(["--keep", "--pods", &pods.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let shown = BufReader::new(process.stdout.take().unwrap());
-        let mut lab = Lab { process, variables: Vec::new() };
-        for line in shown.lines().map_while(Result::ok) {
-            let words = line.strip_prefix("export ").unwrap_or_default().split_whitespace();
-            let variable = |word: &str| word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-            lab.variables.extend(words.filter_map(variable));
-            if line.starts_with("openstack port list") {
-                return lab;
-            }
-        }
-        panic!("the lab ended before it said how to reach it; `cargo lab --keep` shows why");
-    }
-
+impl User<'_> {
     fn run(&self, program: PathBuf, arguments: &[&str]) -> String {
         let mut command = Command::new(&program);
         // Nothing of the user's own clouds.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OS_") || name.ends_with("_proxy")) {
             command.env_remove(name);
         }
-        let variables = self.variables.iter().map(|(name, value)| (name, value));
+        let variables = self.0.variables.iter().map(|(name, value)| (name, value));
         let output = command.envs(variables).args(arguments).output();
         let output = output.unwrap_or_else(|error| panic!("{} cannot be started: {error}", program.display()));
         let errors = String::from_utf8_lossy(&output.stderr);
@@ -62,19 +39,12 @@ impl Lab {
     }
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        // It takes everything along; mostly it has not ended before.
-        let _ = kill_process(Pid::from_child(&self.process), Signal::INT);
-        let _ = self.process.wait();
-    }
-}
-
 #[test]
 #[ignore = "needs root or user namespaces, python3-openstackclient and KUBE_BIN; run by cargo xtask test"]
 fn ports_tell_whose_they_are_and_one_deleted_by_hand_is_reported() {
     let lab = Lab::keep(2);
-    let listed = lab.openstack(&["port", "list", "--long", "--device-owner", "compute:kuryr", "-f", "json"]);
+    let user = User(&lab);
+    let listed = user.openstack(&["port", "list", "--long", "--device-owner", "compute:kuryr", "-f", "json"]);
     let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
     assert_eq!(listed.len(), 2, "{listed:?}");
     for name in ["default/pod-1", "default/pod-2"] {
@@ -84,12 +54,12 @@ fn ports_tell_whose_they_are_and_one_deleted_by_hand_is_reported() {
         assert!(tags.iter().any(|tag| tag.as_str().is_some_and(|tag| tag.starts_with("kuryr:cluster="))), "{port}");
     }
     let one = listed.iter().find(|port| port["Name"] == "default/pod-1").unwrap();
-    lab.openstack(&["port", "delete", one["ID"].as_str().unwrap()]);
+    user.openstack(&["port", "delete", one["ID"].as_str().unwrap()]);
 
     // The next comparison with Neutron finds it; `[kuryr] drift_interval` says how often there is one.
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let kuryr_port = lab.kubectl(&["get", "kuryrport", "pod-1", "-o", "json"]);
+        let kuryr_port = user.kubectl(&["get", "kuryrport", "pod-1", "-o", "json"]);
         let conditions = kuryr_port["status"]["conditions"].as_array().cloned().unwrap_or_default();
         let ready = conditions.into_iter().find(|condition| condition["type"] == "Ready").unwrap_or_default();
         if ready["status"] == "False" {
@@ -99,4 +69,14 @@ fn ports_tell_whose_they_are_and_one_deleted_by_hand_is_reported() {
         assert!(Instant::now() < deadline, "the missing port is not reported: {ready}");
         std::thread::sleep(Duration::from_millis(500));
     }
+}
+
+#[test]
+#[ignore = "needs root, pgrep and curl; run by cargo xtask test"]
+fn a_vip_is_asked_from_a_pod_as_the_last_lines_say() {
+    let lab = Lab::keep(2);
+    let line = lab.said.iter().find(|line| line.starts_with("nsenter ")).expect("a line that enters a pod");
+    let mut heard: Vec<String> = (0..4).map(|_| User(&lab).run("sh".into(), &["-c", line]).trim().to_owned()).collect();
+    heard.sort();
+    assert_eq!(heard, ["pod-1", "pod-1", "pod-2", "pod-2"]);
 }

@@ -175,9 +175,15 @@ fn assert_shows_everything(output: &Output, pods: usize) {
     let way = ["The way of one packet", "tap", "bridge brq", "eth1", "n1-fabric → bridge fabric → n2-fabric"];
     let birth =
         ["The birth of pod-1", "pod created", "KuryrPort", "ADD starts", "plugged", "ACTIVE", "ADD done", "first ping"];
-    for expected in way.iter().chain(&birth) {
+    let balanced =
+        ["Service hello", "Ingress colours", "Gateway colours", "udp://10.96.", "http://blue.lab/green/grass"];
+    for expected in way.iter().chain(&birth).chain(&balanced) {
         assert!(shown.contains(expected), "{expected:?} is missing in\n{shown}");
     }
+    let by_all: Vec<_> = (1..=pods).map(|number| format!("pod-{number} ×{}", 20 / pods)).collect();
+    let by_all = by_all.join(", ");
+    assert_eq!(shown.matches(&by_all).count(), 2, "all pods answer by TCP and UDP, in turn:\n{shown}");
+    assert!(!progress.contains("median 0.0 ms") && !shown.contains("median 0.0 ms"), "{shown}");
 }
 
 #[test]
@@ -185,7 +191,7 @@ fn assert_shows_everything(output: &Output, pods: usize) {
 fn shows_pods_that_ping_and_leaves_nothing() {
     let before = Before::look();
     let (mut lab, mut stderr) = Lab::start(before.lab(&["--pods", "4"]));
-    read_until(&mut stderr, "nodes");
+    read_until(&mut stderr, "requests");
     let namespaces = before.namespaces_of_lab();
     assert!(namespaces.len() >= 3, "a network, a mount and a PID namespace at least: {namespaces:?}");
     // The result fits in its pipe.
@@ -276,7 +282,7 @@ fn get(server: &str, path: &str) -> String {
 fn kill_9_takes_everything_along_and_the_next_run_takes_the_files() {
     let before = Before::look();
     let (mut lab, mut stderr) = Lab::start(before.lab(&["--keep"]));
-    read_until(&mut stderr, "nodes");
+    read_until(&mut stderr, "requests");
     let namespaces = before.namespaces_of_lab();
     // The lab's processes end after ours is killed; a pidfd says when.
     let ends: Vec<_> = processes_of(before.executable.parent().unwrap())

@@ -32,6 +32,14 @@ impl Wiring {
         delegate!(self.plug(attachment))
     }
 
+    pub(crate) fn announce(&self, attachment: &Attachment) {
+        match self {
+            Self::Real(plugger) => plugger.announce(attachment),
+            #[cfg(test)]
+            Self::Scripted(script) => script.announce(attachment),
+        }
+    }
+
     pub(crate) async fn unplug(&self, attachment: &Attachment, netns_present: bool) -> Result<(), UnplugErrors> {
         delegate!(self.unplug(attachment, netns_present))
     }

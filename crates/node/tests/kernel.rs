@@ -51,6 +51,43 @@ fn a_bridged_pod_gets_what_neutron_says() {
 
 #[test]
 #[ignore = "needs root; run by cargo xtask test"]
+fn neighbours_learn_at_once_who_has_an_address_now() {
+    on_a_host(|| async {
+        make_brq();
+        run("ip", &["address", "add", "10.1.0.1/24", "dev", "brq-test"]);
+        run("ip", &["address", "add", "fd00:1::1/64", "dev", "brq-test", "nodad"]);
+        // The router's hardware address stays when ports come and go.
+        run("ip", &["link", "set", "brq-test", "address", "fa:16:3e:00:00:01"]);
+        let (plugger, earlier, later, bystander) = (Plugger::new(no_switch()), Pod::new(), Pod::new(), Pod::new());
+        // A bridge without ports has no carrier, and forgets its neighbours.
+        plugger.plug(&attachment("c0", &bystander, vec![bridge_vif(11)])).await.unwrap();
+        let known = |address: &str| ip(&["neigh", "show", "to", address])[0]["lladdr"].clone();
+        let before = attachment("c1", &earlier, vec![with_ipv6(bridge_vif(9), 9)]);
+        plugger.plug(&before).await.unwrap();
+        earlier.ping("10.1.0.1");
+        earlier.ping("fd00:1::1");
+        assert_eq!((known("10.1.0.9"), known("fd00:1::9")), ("fa:16:3e:00:00:09".into(), "fa:16:3e:00:00:09".into()));
+        plugger.unplug(&before, true).await.unwrap();
+
+        let mut same_addresses = with_ipv6(bridge_vif(9), 9);
+        same_addresses.id = port_id(10);
+        same_addresses.address = Some("fa:16:3e:00:00:0a".to_owned());
+        let after = attachment("c2", &later, vec![same_addresses]);
+        plugger.plug(&after).await.unwrap();
+        assert_eq!(known("10.1.0.9"), "fa:16:3e:00:00:09", "the router still sends to who had it before");
+        plugger.announce(&after);
+        for address in ["10.1.0.9", "fd00:1::9"] {
+            let learned = std::time::Instant::now() + std::time::Duration::from_secs(10);
+            while known(address) != "fa:16:3e:00:00:0a" {
+                assert!(std::time::Instant::now() < learned, "{address} is sent to {}", known(address));
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root; run by cargo xtask test"]
 fn unplugging_leaves_nothing_and_can_be_repeated() {
     on_a_host(|| async {
         make_brq();

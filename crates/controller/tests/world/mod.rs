@@ -2,7 +2,6 @@
 
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
-pub mod gateway_api;
 mod processes;
 mod rest;
 pub mod routing;

@@ -6,7 +6,7 @@ use http::Method;
 use kuryr_controller::config::{External, Routes};
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, World, gateway_api, services};
+use super::{NAMESPACE, World, services};
 
 pub const LONG: Duration = Duration::from_secs(300);
 pub const INGRESSES: &str = "ingresses.networking.k8s.io";
@@ -38,7 +38,7 @@ pub fn gateway_world(seed: u64, provider: &str) -> World {
 }
 
 pub fn serve_gateway_api(world: &World) {
-    gateway_api::install(&world.cluster);
+    world.cluster.install_gateway_api().unwrap();
     create(world, "v1", "GatewayClass", "", "kuryr", json!({ "controllerName": OURS }));
 }
 

@@ -22,6 +22,7 @@ mod discovery;
 mod events;
 mod fields;
 mod form;
+mod gateway_api;
 mod hands;
 mod jsonpath;
 mod kinds;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::Method;
 use serde_json::{Value, json};
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use super::neutron::{self, Caller, Kind};
 use super::octavia;
@@ -290,6 +290,7 @@ impl Cloud {
         let id = octavia::create(&mut world, resource).unwrap_or_else(|refusal| panic!("{}", refusal.message));
         world.lbaas.change(octavia::Kind::LoadBalancer, &id, |object| object.set("provisioning_status", "ACTIVE"));
         self.publish(&mut world);
+        self.0.balancing.send_modify(|changes| *changes += 1);
         id
     }
 
@@ -307,6 +308,13 @@ impl Cloud {
         let mut world = self.world();
         octavia::lose(&mut world, id);
         self.publish(&mut world);
+        self.0.balancing.send_modify(|changes| *changes += 1);
+    }
+
+    /// Tells of every change of load balancers and what is on them that Octavia takes, as soon as it has taken it: when providers
+    /// begin, which is before they are done. What there is then says [`Cloud::load_balancing`].
+    pub fn load_balancing_changes(&self) -> watch::Receiver<u64> {
+        self.0.balancing.subscribe()
     }
 
     /// How long the cloud takes to answer from now on.

@@ -25,7 +25,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use serde_json::json;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 pub use binding::BindPolicy;
 pub use hooks::{PortChange, Seeded};
@@ -86,6 +86,8 @@ struct Shared {
     faults: Faults,
     settings: Mutex<Settings>,
     changes: broadcast::Sender<PortChange>,
+    /// How often something about load balancers was changed.
+    balancing: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -103,6 +105,7 @@ impl Cloud {
             faults: Faults::none(),
             settings: Mutex::default(),
             changes: broadcast::channel(16_384).0,
+            balancing: watch::Sender::new(0),
         };
         Cloud(Arc::new(shared))
     }
@@ -210,6 +213,9 @@ impl Cloud {
         let answer = match result {
             Ok(answer) => {
                 self.publish(&mut world);
+                if service == Service::LoadBalancer && ask.method != Method::GET {
+                    self.0.balancing.send_modify(|changes| *changes += 1);
+                }
                 answer
             }
             Err(refusal) => {

@@ -80,6 +80,8 @@ pub struct LinkChange<'a> {
     pub master: Option<u32>,
     /// Set its `ifalias`.
     pub alias: Option<&'a str>,
+    /// Set its MAC address; the same is as good as another one.
+    pub mac: Option<Mac>,
 }
 
 /// A route in the main table.
@@ -164,6 +166,7 @@ impl Rtnetlink {
         message.attributes.push(LinkAttribute::IfName(name.to_owned()));
         message.attributes.extend(change.master.map(LinkAttribute::Controller));
         message.attributes.extend(change.alias.map(|alias| LinkAttribute::IfAlias(alias.to_owned())));
+        message.attributes.extend(change.mac.map(|mac| LinkAttribute::Address(mac.to_vec())));
         self.request(RouteNetlinkMessage::SetLink(message), 0)
             .map_err(|refusal| refusal.to(format!("configure {name}")))
     }

@@ -1,5 +1,6 @@
 //! From Neutron ports to wired interfaces: plan (a pure function of the VIF), then apply (netlink and OVSDB).
 
+mod announce;
 mod attachment;
 mod check;
 mod error;
@@ -117,6 +118,12 @@ impl Plugger {
             warn!(container = attachment.container_id, error = %also, "could not undo all of a failed plug");
         }
         Err(error)
+    }
+
+    /// Tells the neighbours of the pod's addresses, some of which may have been another pod's a moment ago. For when the
+    /// network behind the ports is ready: nothing gets through before. Returns at once.
+    pub fn announce(&self, attachment: &Attachment) {
+        announce::announce(attachment);
     }
 
     /// Removes everything [`Self::plug`] made, as far as it is there, and goes on past errors. Devices and ports that

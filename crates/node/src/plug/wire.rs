@@ -102,7 +102,7 @@ fn host_step(host: &mut Rtnetlink, netns: &Netns, step: &HostStep) -> Result<(),
             let (end, peer) = (VethEnd { name: qvb, mac: None }, VethEnd { name: qvo, mac: None });
             add_veth(host, &Veth { end, peer, peer_netns: None, mtu: *mtu })?;
             let alias = mark.alias();
-            let change = LinkChange { up: true, promiscuous: true, alias: Some(&alias), master: None };
+            let change = LinkChange { up: true, promiscuous: true, alias: Some(&alias), ..LinkChange::default() };
             host.change_link(qvo, &change)?;
             let master = Some(linux_bridge(host, bridge)?);
             host.change_link(qvb, &LinkChange { master, ..change })?;

@@ -74,6 +74,7 @@ pub(super) async fn add(node: &Node, call: &Call, signal: &StopSignal) -> Result
         return Err(error);
     }
     node.metrics.phase(Phase::WaitActive, begun.elapsed());
+    node.wiring.announce(&plugged.attachment);
     let result = match previous {
         Some(previous) => plugged.result.after(previous),
         None => plugged.result,

@@ -156,6 +156,9 @@ impl Script {
         }
     }
 
+    /// Scripts have no neighbours.
+    pub(crate) fn announce(&self, _: &Attachment) {}
+
     pub(crate) async fn wait_ready(&self, _: &Vif) -> Readiness {
         let mut readiness = self.0.readiness.subscribe();
         let said = readiness.wait_for(Option::is_some).await.map(|said| *said);
