@@ -123,7 +123,7 @@ impl Services {
         }
     }
 
-    /// Gives a floating IP back: deleted if Kuryr made it and it is not to be kept, else led nowhere.
+    /// Gives a floating IP back, when nobody is sent to it any more: deleted if Kuryr made it and it is not to be kept, else led nowhere.
     pub(super) async fn withdraw(
         &self,
         key: &Key,
@@ -133,6 +133,11 @@ impl Services {
     ) -> Result<(), Trouble> {
         let all = observed.held.floating.iter().chain(&observed.held.spare);
         let Some(floating) = all.into_iter().find(|floating| floating.id == id) else { return Ok(()) };
+        if let (Some(service), Some(address)) = (observed.service.as_deref(), floating.floating_ip_address)
+            && service.told.contains(&address)
+        {
+            self.tell_address(key, service, None).await?;
+        }
         let recorded = observed.record.as_ref().and_then(|record| record.status.as_ref()?.service_pub_ip_info.clone());
         let recorded = recorded.filter(|recorded| recorded.ip_id == id);
         let keeps = match desired {
