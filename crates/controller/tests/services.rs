@@ -160,8 +160,8 @@ async fn where_the_provider_takes_a_whole_load_balancer_it_is_one_call() {
     create_service(&world, "api", "10.96.0.11", &json!(ports[..2]));
     set_endpoints(&world, "api", 10..12, &json!(ports[..2]));
     world
-        .until(LONG, |world| match (record(world, "api"), world.cloud.load_balancing("listeners").len()) {
-            (Some((reason, 2)), 4) if reason == "QuotaExceeded" => Ok(()),
+        .until(LONG, |world| match (record(world, "api"), world.cloud.load_balancing("members").len()) {
+            (Some((reason, _)), 149) if reason == "QuotaExceeded" => Ok(()),
             other => Err(format!("{other:?}")),
         })
         .await;

@@ -44,6 +44,11 @@ impl Running {
         self.task.abort();
     }
 
+    /// By which it can be killed at any moment.
+    pub fn handle(&self) -> tokio::task::AbortHandle {
+        self.task.abort_handle()
+    }
+
     /// SIGTERM: finishes what is in hand.
     pub async fn stop(self) {
         self.ask_to_end();

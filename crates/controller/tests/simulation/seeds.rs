@@ -1,0 +1,67 @@
+//! Histories by number: many at once, or one again.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Runs a history to its end on a clock of its own. `Err` is what was wrong.
+pub fn on_a_clock_of_its_own(history: impl Future<Output = ()>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    catch_unwind(AssertUnwindSafe(|| runtime.block_on(history))).map_err(|panic| words(panic.as_ref()))
+}
+
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default()
+}
+
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name)
+        .ok()
+        .map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
+}
+
+/// Runs the history of every seed, `usual` of them unless told otherwise, or shows one again. `run` takes the seed, and whether
+/// it is to be told what happens.
+///
+/// # Panics
+/// If one of them did not end as it should: names all of those.
+pub fn every(usual: u64, run: impl Fn(u64, bool) -> Result<(), String> + Sync) {
+    if let Some(seed) = setting("KURYR_SIM_SEED") {
+        run(seed, true).unwrap();
+        return;
+    }
+    let (seeds, limit) = (setting("KURYR_SIM_SEEDS").unwrap_or(usual), setting("KURYR_SIM_SECONDS").unwrap_or(600));
+    let begun = Instant::now();
+    let (next, done, failed) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
+    // A history is one thread's: as many at once as there are cores.
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                while begun.elapsed() <= Duration::from_secs(limit) {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds {
+                        return;
+                    }
+                    if let Err(wrong) = run(seed, false) {
+                        println!("seed {seed}: {wrong}");
+                        failed.lock().unwrap().push(seed);
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    let (done, mut failed) = (done.into_inner(), failed.into_inner().unwrap());
+    failed.sort_unstable();
+    println!("{done} seeds in {:.1} s", begun.elapsed().as_secs_f64());
+    assert!(failed.is_empty(), "{} of {done} seeds failed: {failed:?}; replay one with KURYR_SIM_SEED=…", failed.len());
+    assert_eq!(done, seeds, "the time ended before the seeds did: raise KURYR_SIM_SECONDS");
+}
+
+/// How many of the first seeds notice that something is broken on purpose.
+pub fn noticed_by(run: impl Fn(u64) -> Result<(), String>) -> usize {
+    (0..10).filter(|seed| run(*seed).is_err()).count()
+}
