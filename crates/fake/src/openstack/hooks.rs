@@ -312,14 +312,16 @@ impl Cloud {
         world.lbaas.get(kind, id).is_some()
     }
 
-    /// What an administrator does with Octavia's own client (`PUT`, `pools/<id>`), without faults, latency or log.
+    /// What an administrator does with Octavia's own client (`PUT`, `pools/<id>`), without faults, latency or log. What is deleted
+    /// takes along what is on it.
     ///
     /// # Errors
     ///
     /// Octavia's refusal, in its words: that the load balancer is immutable, as a rule.
     pub fn administer_load_balancing(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-        let ask = Ask::internal(method, path, body);
+        let cascade = vec![("cascade".to_owned(), "true".to_owned())];
+        let ask = Ask { query: cascade, ..Ask::internal(method, path, body) };
         let mut world = self.world();
         self.settle(&mut world);
         match octavia::answer_administrator(&mut world, &ask) {

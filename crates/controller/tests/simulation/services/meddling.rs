@@ -48,7 +48,7 @@ impl History {
                 self.say(&format!("load balancer {} is lost", found["name"]));
                 return self.world.cloud.lose_load_balancer(id);
             }
-            (_, 1 | 2) => return self.does(Method::DELETE, &format!("{path}?cascade=true"), &Value::Null),
+            (_, 1 | 2) => return self.does(Method::DELETE, &path, &Value::Null),
             ("listeners", 3) => json!({ "connection_limit": 7 }),
             ("pools", 3) => json!({ "session_persistence": null }),
             ("pools", 4) => {
@@ -82,9 +82,9 @@ impl History {
     fn meddle_with_addresses(&mut self) {
         let name = *self.random.choice(NAMES.iter()).unwrap();
         let Some(service) = self.world.cluster.get(SERVICES, NAMESPACE, name) else { return };
-        let described = format!("Service {NAMESPACE}/{name} ");
+        let described = format!("Service {NAMESPACE}/{name} kuryr:cluster=c1");
         let all = self.world.cloud.list("floatingips");
-        let is_its = |it: &&Value| it["description"].as_str().is_some_and(|text| text.starts_with(&described));
+        let is_its = |it: &&Value| it["description"] == described;
         let Some(floating) = all.iter().find(is_its) else { return };
         let id = floating["id"].as_str().unwrap();
         if self.random.bool() {

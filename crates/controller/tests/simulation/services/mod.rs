@@ -54,8 +54,6 @@ impl History {
         world.config.drift_interval = Duration::from_secs(30);
         let ovn = random.bool();
         let network = furnish(&mut world, ovn);
-        let step = [0, 300, 2_000, 9_000][random.usize(..4)];
-        world.cloud.set_load_balancer_step(Duration::from_millis(step));
         world.cloud.set_load_balancing_version(random.u32(26..=27));
         let project = world.cloud.project("k8s");
         let make = |_: &&str| {
@@ -65,6 +63,8 @@ impl History {
         };
         let own_addresses = NAMES.iter().map(make).collect();
         let strangers = meddling::strangers(&world, &network);
+        let step = [0, 300, 2_000, 9_000][random.usize(..4)];
+        world.cloud.set_load_balancer_step(Duration::from_millis(step));
         let most = random.f64() * 0.06;
         world.cloud.faults().random(random.u64(..), Chances::of_each(most));
         // A write of a controller that was killed must not arrive later: nobody could keep the status true then.
