@@ -533,6 +533,44 @@ async fn an_address_that_is_asked_for_is_taken_and_left_there() {
     controller.stop().await;
 }
 
+/// Killed between leading an address that others made and telling of it, while nobody wants it any more.
+#[tokio::test(start_paused = true)]
+async fn an_address_of_others_is_led_nowhere_again_whatever_happens_meanwhile() {
+    let world = public_world(18);
+    let network = world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone();
+    let project = world.cloud.project("k8s");
+    let made = world.cloud.create("floatingips", json!({ "floating_network_id": network, "project_id": project }));
+    let address = made["floating_ip_address"].as_str().unwrap().to_owned();
+    let controller = world.start();
+    world.cluster.faults().script(Rule::on(Method::PATCH, "*/services/web/status").status(503));
+    create_load_balancer(&world, "web", "10.96.0.10", Some(&address));
+    let led = |expected: bool| {
+        let address = address.clone();
+        move |world: &World| match floating_ips(world).as_slice() {
+            [(known, led)] if *known == address && *led == expected => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    world.until(LONG, led(true)).await;
+    controller.kill();
+    world.cluster.faults().clear();
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    let controller = world.start();
+    world.until(LONG, led(false)).await;
+    // It is told, and nothing else is known of it.
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "LoadBalancer" } })).unwrap();
+    world.until(LONG, |world| published(world).map(drop)).await;
+    controller.kill();
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    let forget = json!({ "metadata": { "finalizers": null } });
+    world.cluster.patch(RECORDS, NAMESPACE, "web", &forget).unwrap();
+    world.cluster.delete(RECORDS, NAMESPACE, "web").unwrap();
+    let controller = world.start();
+    world.until(LONG, led(false)).await;
+    world.until(LONG, |world| told(world, "web").map_or(Ok(()), |told| Err(format!("{told} is told")))).await;
+    controller.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_asked_to_leave_goes_and_is_not_made_again() {
     let world = public_world(10);

@@ -26,6 +26,7 @@ impl Services {
         if let Some(asked) = public.asked
             && let Some(found) = self.asked_for(key, asked, &port).await?
         {
+            self.note(key, &found).await?;
             let led = self.cloud.network().set_floating_ip_port(&found.id, Some(&port)).await?;
             tracing::info!(%key, address = %asked, "floating IP taken");
             self.index.change(key, |held| take(held, led));
@@ -62,6 +63,7 @@ impl Services {
             None => self.make(key, public, None).await?,
         };
         self.withdraw(key, observed, desired, id).await?;
+        self.note(key, &successor).await?;
         let led = self.cloud.network().set_floating_ip_port(&successor.id, Some(&port)).await.inspect_err(|error| {
             // It is known by its description, or by its address, and led there with the next attempt.
             tracing::debug!(%key, %error, "the new floating IP does not lead to the load balancer yet");
@@ -70,6 +72,22 @@ impl Services {
         tracing::info!(%key, address = ?led.floating_ip_address, "floating IP replaced");
         self.index.change(key, |held| take(held, led));
         Ok(())
+    }
+
+    /// Writes down that a floating IP is about to lead to the load balancer. One that others made has no other mark of ours by which
+    /// it is led nowhere again, whatever happens meanwhile.
+    async fn note(&self, key: &Key, floating: &FloatingIp) -> Result<(), Trouble> {
+        let Some(record) = self.watched.records.get(key) else { return Ok(()) };
+        if self.marks.made(floating, None) {
+            return Ok(());
+        }
+        let mut status = record.status.clone().unwrap_or_default();
+        let noted = record::public_address(floating, &status, &self.marks, None);
+        if status.service_pub_ip_info.as_ref() == Some(&noted) {
+            return Ok(());
+        }
+        status.service_pub_ip_info = Some(noted);
+        self.write_status(key, &record, &status).await
     }
 
     /// Makes a floating IP.

@@ -52,6 +52,7 @@ impl History {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new(seed);
         world.config.drift_interval = Duration::from_secs(30);
+        world.config.activation_interval = Duration::from_secs(2);
         let ovn = random.bool();
         let network = furnish(&mut world, ovn);
         world.cloud.set_load_balancing_version(random.u32(26..=27));

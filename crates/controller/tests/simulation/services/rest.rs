@@ -14,8 +14,8 @@ use crate::world::{NAMESPACE, World};
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
-/// For so long nobody changes anything at rest; three times as long as between two comparisons with Octavia.
-const QUIET: Duration = Duration::from_secs(90);
+/// For so long nobody changes anything at rest; twice as long as between two comparisons with Octavia.
+const QUIET: Duration = Duration::from_secs(60);
 
 impl History {
     /// Waits until all is as it should be, and sees that it stays so without a change.
