@@ -61,7 +61,11 @@ pub fn every(usual: u64, run: impl Fn(u64, bool) -> Result<(), String> + Sync) {
     assert_eq!(done, seeds, "the time ended before the seeds did: raise KURYR_SIM_SECONDS");
 }
 
-/// How many of the first seeds notice that something is broken on purpose.
-pub fn noticed_by(run: impl Fn(u64) -> Result<(), String>) -> usize {
-    (0..10).filter(|seed| run(*seed).is_err()).count()
+/// Whether one of the first seeds, all of which come to rest as they are, notices that something is broken on purpose.
+pub fn notice(broken: impl Fn(u64) -> Result<(), String>, sound: impl Fn(u64) -> Result<(), String>) -> bool {
+    (0..10).any(|seed| {
+        let noticed = broken(seed).is_err();
+        assert_eq!(sound(seed), Ok(()), "seed {seed}, with nothing broken");
+        noticed
+    })
 }

@@ -44,8 +44,13 @@ pub struct History {
     own_addresses: Vec<String>,
     /// The last host number of an address in the cluster that was given to a Service.
     last_address: u8,
+    /// The world must come to rest in this simulated time once nothing goes wrong any more.
+    patience: Duration,
     verbose: bool,
 }
+
+/// What failed over and over waits for up to 10 minutes before it is repaired.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 impl History {
     fn new(seed: u64, verbose: bool) -> History {
@@ -81,6 +86,7 @@ impl History {
             strangers,
             own_addresses,
             last_address: 9,
+            patience: PATIENCE,
             verbose,
         }
     }
@@ -183,10 +189,10 @@ fn furnish(world: &mut World, ovn: bool) -> String {
 }
 
 /// Runs one seed to its end; `change` is made before it begins.
-fn run(seed: u64, verbose: bool, change: impl FnOnce(&mut World)) -> Result<(), String> {
+fn run(seed: u64, verbose: bool, change: impl FnOnce(&mut History)) -> Result<(), String> {
     seeds::on_a_clock_of_its_own(async {
         let mut history = History::new(seed, verbose);
-        change(&mut history.world);
+        change(&mut history);
         history.unfold().await;
     })
 }

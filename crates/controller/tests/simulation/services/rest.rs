@@ -9,9 +9,6 @@ use super::expected::expected;
 use super::{History, RECORDS, SERVICES};
 use crate::world::{NAMESPACE, World};
 
-/// The world must come to rest in this simulated time once nothing goes wrong any more: what failed over and over waits for up to 10
-/// minutes before it is repaired.
-const PATIENCE: Duration = Duration::from_secs(3600);
 /// Between two looks.
 const LOOK: Duration = Duration::from_secs(5);
 /// For so long nobody changes anything at rest; twice as long as between two comparisons with Octavia.
@@ -20,14 +17,14 @@ const QUIET: Duration = Duration::from_secs(60);
 impl History {
     /// Waits until all is as it should be, and sees that it stays so without a change.
     pub(super) async fn rests(&mut self) {
-        let end = tokio::time::Instant::now() + PATIENCE;
+        let end = tokio::time::Instant::now() + self.patience;
         loop {
             let differences = differences(&self.world);
             self.watchman.looks(&self.world);
             if differences.is_empty() {
                 break;
             }
-            assert!(tokio::time::Instant::now() < end, "after {PATIENCE:?}:\n{}", differences.join("\n"));
+            assert!(tokio::time::Instant::now() < end, "after {:?}:\n{}", self.patience, differences.join("\n"));
             tokio::time::sleep(LOOK).await;
         }
         self.watchman.harm_is_over();
