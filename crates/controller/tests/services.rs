@@ -562,12 +562,18 @@ async fn an_address_of_others_is_led_nowhere_again_whatever_happens_meanwhile() 
     world.until(LONG, |world| published(world).map(drop)).await;
     controller.kill();
     world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    // Killed again when nothing is told any more.
+    let refuse = Rule::on(Method::PUT, "*/floatingips/*").status(503);
+    world.cloud.faults().script(refuse);
     let forget = json!({ "metadata": { "finalizers": null } });
     world.cluster.patch(RECORDS, NAMESPACE, "web", &forget).unwrap();
     world.cluster.delete(RECORDS, NAMESPACE, "web").unwrap();
     let controller = world.start();
-    world.until(LONG, led(false)).await;
     world.until(LONG, |world| told(world, "web").map_or(Ok(()), |told| Err(format!("{told} is told")))).await;
+    controller.kill();
+    world.cloud.faults().clear();
+    let controller = world.start();
+    world.until(LONG, led(false)).await;
     controller.stop().await;
 }
 

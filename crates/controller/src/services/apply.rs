@@ -55,7 +55,12 @@ impl Services {
             (Step::RecordStatus, _, Some(record)) => self.record_status(key, observed, desired, record).await,
             (Step::LetGoOfRecord, _, Some(record)) => self.let_go(key, record).await,
             (Step::DropLegacyFinalizer, Some(service), _) => self.drop_legacy_finalizer(key, service).await,
-            (Step::TellAddress(address), Some(service), _) => self.tell_address(key, service, address).await,
+            (Step::TellAddress(Some(address)), Some(service), _) => {
+                self.tell_address(key, service, Some(address)).await
+            }
+            (Step::TellAddress(None), Some(service), _) => {
+                self.tell_no_address(key, service, observed.held.floating.as_ref()).await
+            }
             (Step::Cloud(Call::Publish), _, _) => match desired {
                 Desired::Balanced(balancer) => self.publish(key, balancer).await,
                 Desired::Nothing(_) => Ok(()),

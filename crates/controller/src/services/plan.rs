@@ -15,7 +15,7 @@ use kuryr_openstack::load_balancing::{
 use kuryr_openstack::network::FloatingIp;
 
 use super::desired::{Balancer, Desired, Listener, Public};
-use super::facts::{Protocol, ServiceFacts};
+use super::facts::{Protocol, ServiceFacts, ServiceType};
 use super::marks::Marks;
 use super::refused::Part;
 use super::{differs, record, remarks};
@@ -198,6 +198,10 @@ fn untold(desired: &Desired, observed: &Observed) -> Option<Option<IpAddr>> {
     {
         let address = floating.floating_ip_address?;
         return (told != [address]).then_some(Some(address));
+    }
+    // Only a LoadBalancer is reached from outside; Kubernetes sees to that itself since 1.29.
+    if observed.service.as_ref()?.kind != ServiceType::LoadBalancer {
+        return (!told.is_empty()).then_some(None);
     }
     let recorded = observed.record.as_ref()?.status.as_ref()?.service_pub_ip_info.as_ref()?;
     let recorded: IpAddr = recorded.ip_addr.parse().ok()?;

@@ -74,7 +74,7 @@ impl Services {
         Ok(())
     }
 
-    /// Writes down that a floating IP is about to lead to the load balancer. One that others made has no other mark of ours by which
+    /// Writes down that a floating IP leads to the load balancer, or is about to. One that others made has no other mark of ours by which
     /// it is led nowhere again, whatever happens meanwhile.
     async fn note(&self, key: &Key, floating: &FloatingIp) -> Result<(), Trouble> {
         let Some(record) = self.watched.records.get(key) else { return Ok(()) };
@@ -154,7 +154,7 @@ impl Services {
         if let (Some(service), Some(address)) = (observed.service.as_deref(), floating.floating_ip_address)
             && service.told.contains(&address)
         {
-            self.tell_address(key, service, None).await?;
+            self.tell_no_address(key, service, Some(floating)).await?;
         }
         let recorded = observed.record.as_ref().and_then(|record| record.status.as_ref()?.service_pub_ip_info.clone());
         let recorded = recorded.filter(|recorded| recorded.ip_id == id);
@@ -190,6 +190,19 @@ impl Services {
             held.spare.retain(|known| known.id != id);
         });
         Ok(())
+    }
+
+    /// Takes the Service's address from outside out of its status. That it was told was a mark: another one is needed before.
+    pub(super) async fn tell_no_address(
+        &self,
+        key: &Key,
+        service: &ServiceFacts,
+        floating: Option<&FloatingIp>,
+    ) -> Result<(), Trouble> {
+        if let Some(floating) = floating {
+            self.note(key, floating).await?;
+        }
+        self.tell_address(key, service, None).await
     }
 
     /// Writes the Service's address from outside into its status.

@@ -11,7 +11,7 @@ use kuryr_fake::faults::{Chances, Lose, Rule};
 use serde_json::{Value, json};
 
 use crate::lies::lying;
-use crate::seeds;
+use crate::seeds::{self, say};
 use crate::world::{KURYR_PORTS, NAMESPACE, PODS, Running, World, at_rest};
 
 /// The world must come to rest in this simulated time once nothing goes wrong any more.
@@ -27,14 +27,15 @@ struct History {
     strangers: Vec<Value>,
     /// Ports that were deleted by hand: their pods lost their network, and are told so.
     sabotaged: BTreeSet<String>,
-    verbose: bool,
 }
 
 impl History {
-    fn new(seed: u64, verbose: bool) -> History {
+    fn new(seed: u64) -> History {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new(seed);
         world.config.drift_interval = Duration::from_secs(30);
+        // Leadership has histories of its own; each renewal costs time here.
+        world.lease = Duration::from_secs(60);
         if random.bool() {
             world.cloud.set_extension("tag-ports-during-bulk-creation", false);
         }
@@ -42,13 +43,7 @@ impl History {
         let chances = |random: &mut fastrand::Rng| Chances::of_each(random.f64() * 0.08);
         world.cloud.faults().random(random.u64(..), chances(&mut random));
         world.cluster.faults().random(random.u64(..), chances(&mut random));
-        History { world, random, controller: None, strangers, sabotaged: BTreeSet::new(), verbose }
-    }
-
-    fn say(&self, text: &str) {
-        if self.verbose {
-            println!("{:>8.1} s  {text}", self.world.cloud.requests().last().map_or(0.0, |seen| seen.at.as_secs_f64()));
-        }
+        History { world, random, controller: None, strangers, sabotaged: BTreeSet::new() }
     }
 
     async fn unfold(&mut self) {
@@ -59,14 +54,14 @@ impl History {
             self.step();
             self.nobody_has_two_ports();
         }
-        self.say("--- the faults end");
+        say("--- the faults end");
         self.world.cloud.faults().clear();
         self.world.cluster.faults().clear();
         if self.controller.is_none() {
             self.controller = Some(self.world.start());
         }
         self.world.until(PATIENCE, |world| at_rest(world, &self.sabotaged)).await;
-        self.say("--- at rest; every pod ends");
+        say("--- at rest; every pod ends");
         for name in NAMES {
             let _ = self.world.cluster.delete_now(PODS, NAMESPACE, name);
         }
@@ -84,24 +79,24 @@ impl History {
         match (self.random.u32(0..100), pod) {
             (0..35, None) => self.create(name),
             (0..20, Some(_)) => {
-                self.say(&format!("{name} is asked to end"));
+                say(&format!("{name} is asked to end"));
                 self.world.cluster.delete(PODS, NAMESPACE, name).unwrap();
             }
             (20..45, Some(_)) => {
-                self.say(&format!("{name} is gone"));
+                say(&format!("{name} is gone"));
                 self.world.remove_pod(name);
             }
             (45..52, Some(_)) => {
-                self.say(&format!("{name} completes"));
+                say(&format!("{name} completes"));
                 let phase = if self.random.bool() { "Succeeded" } else { "Failed" };
                 self.world.cluster.patch(PODS, NAMESPACE, name, &json!({ "status": { "phase": phase } })).unwrap();
             }
             (52..58, Some(pod)) if pod["spec"]["nodeName"].is_null() => {
-                self.say(&format!("{name} is scheduled"));
+                say(&format!("{name} is scheduled"));
                 self.world.cluster.patch(PODS, NAMESPACE, name, &json!({ "spec": { "nodeName": "n2" } })).unwrap();
             }
             (58..62, _) if self.world.kuryr_port(name).is_some() => {
-                self.say(&format!("KuryrPort {name} is deleted by hand"));
+                say(&format!("KuryrPort {name} is deleted by hand"));
                 let _ = self.world.cluster.delete(KURYR_PORTS, NAMESPACE, name);
             }
             (62..65, Some(pod)) => self.sabotage(name, &pod),
@@ -110,14 +105,14 @@ impl History {
             (72..74, _) => self.world.cloud.revoke_all_tokens(),
             (74..90, _) => match self.controller.take() {
                 Some(controller) => {
-                    self.say("the controller is killed");
+                    say("the controller is killed");
                     controller.kill();
                     if self.random.bool() {
                         self.controller = Some(self.world.start());
                     }
                 }
                 None => {
-                    self.say("the controller starts");
+                    say("the controller starts");
                     self.controller = Some(self.world.start());
                 }
             },
@@ -134,13 +129,13 @@ impl History {
             _ => json!({}),
         };
         let uid = self.world.create_pod(name, if self.random.bool() { "n1" } else { "n2" }, change);
-        self.say(&format!("{name} is created: {uid}"));
+        say(&format!("{name} is created: {uid}"));
     }
 
     fn sabotage(&mut self, name: &str, pod: &Value) {
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
         if let Some(ports) = self.world.pod_ports().get(uid) {
-            self.say(&format!("the port of {name} is deleted by hand"));
+            say(&format!("the port of {name} is deleted by hand"));
             self.sabotaged.insert(uid.to_owned());
             self.world.cloud.delete("ports", ports[0]["id"].as_str().unwrap());
         }
@@ -173,9 +168,9 @@ fn strangers(world: &World) -> Vec<Value> {
 }
 
 /// Runs one seed to its end; `change` is made before it begins.
-fn run(seed: u64, verbose: bool, change: impl FnOnce(&mut World)) -> Result<(), String> {
+fn run(seed: u64, change: impl FnOnce(&mut World)) -> Result<(), String> {
     seeds::on_a_clock_of_its_own(async {
-        let mut history = History::new(seed, verbose);
+        let mut history = History::new(seed);
         change(&mut history.world);
         history.unfold().await;
     })
@@ -183,7 +178,7 @@ fn run(seed: u64, verbose: bool, change: impl FnOnce(&mut World)) -> Result<(), 
 
 #[test]
 fn every_seed_comes_to_rest() {
-    seeds::every(50, |seed, verbose| run(seed, verbose, |_| {}));
+    seeds::every(50, |seed| run(seed, |_| {}));
 }
 
 // ---- the invariants catch broken code ------------------------------------------------------------------------------
@@ -191,8 +186,8 @@ fn every_seed_comes_to_rest() {
 type Lie = fn(&http::Request<bytes::Bytes>) -> Option<Value>;
 
 fn is_noticed(lie: Lie) -> bool {
-    let broken = |seed| run(seed, false, |world| world.transport = lying(world.transport.clone(), lie));
-    seeds::notice(broken, |seed| run(seed, false, |_| {}))
+    let broken = |seed| run(seed, |world| world.transport = lying(world.transport.clone(), lie));
+    seeds::notice(broken, |seed| run(seed, |_| {}))
 }
 
 #[test]

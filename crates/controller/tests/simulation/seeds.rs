@@ -1,13 +1,32 @@
 //! Histories by number: many at once, or one again.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+thread_local! {
+    /// What happened in the history of this thread, and when it began on its own clock.
+    static TOLD: RefCell<Option<(tokio::time::Instant, Vec<String>)>> = const { RefCell::new(None) };
+}
+
+/// Tells what happens in this history, for whoever has to find out what went wrong.
+pub fn say(text: &str) {
+    TOLD.with_borrow_mut(|told| {
+        let (begun, lines) = told.get_or_insert_with(|| (tokio::time::Instant::now(), Vec::new()));
+        lines.push(format!("{:>8.1} s  {text}", begun.elapsed().as_secs_f64()));
+    });
+}
+
+fn told() -> String {
+    TOLD.take().map(|(_, lines)| lines.join("\n")).unwrap_or_default()
+}
+
 /// Runs a history to its end on a clock of its own. `Err` is what was wrong.
 pub fn on_a_clock_of_its_own(history: impl Future<Output = ()>) -> Result<(), String> {
+    TOLD.take();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     catch_unwind(AssertUnwindSafe(|| runtime.block_on(history))).map_err(|panic| words(panic.as_ref()))
 }
@@ -23,14 +42,15 @@ fn setting(name: &str) -> Option<u64> {
         .map(|value| value.parse().unwrap_or_else(|_| panic!("{name} must be a number, not {value:?}")))
 }
 
-/// Runs the history of every seed, `usual` of them unless told otherwise, or shows one again. `run` takes the seed, and whether
-/// it is to be told what happens.
+/// Runs the history of every seed, `usual` of them unless told otherwise, or shows one again.
 ///
 /// # Panics
 /// If one of them did not end as it should: names all of those.
-pub fn every(usual: u64, run: impl Fn(u64, bool) -> Result<(), String> + Sync) {
+pub fn every(usual: u64, run: impl Fn(u64) -> Result<(), String> + Sync) {
     if let Some(seed) = setting("KURYR_SIM_SEED") {
-        run(seed, true).unwrap();
+        let outcome = run(seed);
+        println!("{}", told());
+        outcome.unwrap();
         return;
     }
     let (seeds, limit) = (setting("KURYR_SIM_SEEDS").unwrap_or(usual), setting("KURYR_SIM_SECONDS").unwrap_or(600));
@@ -45,8 +65,8 @@ pub fn every(usual: u64, run: impl Fn(u64, bool) -> Result<(), String> + Sync) {
                     if seed >= seeds {
                         return;
                     }
-                    if let Err(wrong) = run(seed, false) {
-                        println!("seed {seed}: {wrong}");
+                    if let Err(wrong) = run(seed) {
+                        println!("---- seed {seed}\n{}\n{wrong}\n", told());
                         failed.lock().unwrap().push(seed);
                     }
                     done.fetch_add(1, Ordering::Relaxed);

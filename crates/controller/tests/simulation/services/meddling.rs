@@ -4,6 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::{History, NAMES, RECORDS, SERVICES};
+use crate::seeds::say;
 use crate::world::{NAMESPACE, World};
 
 impl History {
@@ -12,7 +13,7 @@ impl History {
         match self.random.u32(0..10) {
             0 => {
                 let name = *self.random.choice(NAMES.iter()).unwrap();
-                self.say(&format!("KuryrLoadBalancer {name} is deleted by hand"));
+                say(&format!("KuryrLoadBalancer {name} is deleted by hand"));
                 let _ = self.world.cluster.delete(RECORDS, NAMESPACE, name);
             }
             1..3 => self.meddle_with_addresses(),
@@ -45,7 +46,7 @@ impl History {
         let id = found["id"].as_str().unwrap();
         let change = match (collection, self.random.u32(0..6)) {
             ("loadbalancers", 0) => {
-                self.say(&format!("load balancer {} is lost", found["name"]));
+                say(&format!("load balancer {} is lost", found["name"]));
                 return self.world.cloud.lose_load_balancer(id);
             }
             (_, 1 | 2) => return self.does(Method::DELETE, &path, &Value::Null),
@@ -66,7 +67,7 @@ impl History {
     /// Octavia refuses what comes at the wrong moment.
     fn does(&self, method: Method, path: &str, body: &Value) {
         let answer = self.world.cloud.administer_load_balancing(method.clone(), path, body);
-        self.say(&format!("by hand: {method} {path} {body}: {:?}", answer.map(drop)));
+        say(&format!("by hand: {method} {path} {body}: {:?}", answer.map(drop)));
     }
 
     fn fail(&mut self) {
@@ -74,7 +75,7 @@ impl History {
         let Some((found, _)) = self.something(collection) else { return };
         // What a provider is at it does not fail twice.
         if found["provisioning_status"] == "ACTIVE" {
-            self.say(&format!("one of {collection} fails: {} {}", found["name"], found["id"]));
+            say(&format!("one of {collection} fails: {} {}", found["name"], found["id"]));
             self.world.cloud.set_load_balancing_status(collection, found["id"].as_str().unwrap(), "ERROR");
         }
     }
@@ -88,11 +89,11 @@ impl History {
         let Some(floating) = all.iter().find(is_its) else { return };
         let id = floating["id"].as_str().unwrap();
         if self.random.bool() {
-            self.say(&format!("the floating IP of {name} is deleted by hand"));
+            say(&format!("the floating IP of {name} is deleted by hand"));
             self.watchman.was_harmed(&service);
             self.world.cloud.delete("floatingips", id);
         } else {
-            self.say(&format!("the floating IP of {name} is led nowhere by hand"));
+            say(&format!("the floating IP of {name} is led nowhere by hand"));
             self.world.cloud.update("floatingips", id, json!({ "port_id": null }));
         }
     }

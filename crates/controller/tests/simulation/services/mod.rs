@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use self::knife::Knife;
 use self::rest::Watchman;
-use crate::seeds;
+use crate::seeds::{self, say};
 use crate::world::{self, Running, World};
 
 /// Kinds in the words of the fake.
@@ -46,17 +46,18 @@ pub struct History {
     last_address: u8,
     /// The world must come to rest in this simulated time once nothing goes wrong any more.
     patience: Duration,
-    verbose: bool,
 }
 
 /// What failed over and over waits for up to 10 minutes before it is repaired.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 impl History {
-    fn new(seed: u64, verbose: bool) -> History {
+    fn new(seed: u64) -> History {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut world = World::new(seed);
         world.config.drift_interval = Duration::from_secs(30);
+        // Leadership has histories of its own; each renewal costs time here.
+        world.lease = Duration::from_secs(60);
         world.config.activation_interval = Duration::from_secs(2);
         let ovn = random.bool();
         let network = furnish(&mut world, ovn);
@@ -87,13 +88,6 @@ impl History {
             own_addresses,
             last_address: 9,
             patience: PATIENCE,
-            verbose,
-        }
-    }
-
-    fn say(&self, text: &str) {
-        if self.verbose {
-            println!("{:>8.1} s  {text}", self.world.cloud.requests().last().map_or(0.0, |seen| seen.at.as_secs_f64()));
         }
     }
 
@@ -118,7 +112,7 @@ impl History {
             }
             self.watchman.looks(&self.world);
         }
-        self.say("--- the faults end");
+        say("--- the faults end");
         self.world.cloud.faults().clear();
         self.world.cluster.faults().clear();
         self.lift_quotas();
@@ -127,7 +121,7 @@ impl History {
             self.start_controller();
         }
         self.rests().await;
-        self.say("--- at rest; every Service goes");
+        say("--- at rest; every Service goes");
         NAMES.iter().for_each(|name| self.remove(name));
         self.rests().await;
         self.strangers_are_as_they_were();
@@ -137,12 +131,12 @@ impl History {
     fn kill_or_start(&mut self) {
         match self.controller.take().filter(|controller| !controller.has_ended()) {
             None => {
-                self.say("the controller starts");
+                say("the controller starts");
                 self.start_controller();
             }
             Some(controller) if self.random.bool() => {
                 let (calls, before) = (self.random.usize(0..12), self.random.bool());
-                self.say(&format!(
+                say(&format!(
                     "the controller will be killed {calls} changes on, {}",
                     if before { "before" } else { "after" }
                 ));
@@ -150,7 +144,7 @@ impl History {
                 self.controller = Some(controller);
             }
             Some(controller) => {
-                self.say("the controller is killed");
+                say("the controller is killed");
                 controller.kill();
                 if self.random.bool() {
                     self.start_controller();
@@ -189,9 +183,9 @@ fn furnish(world: &mut World, ovn: bool) -> String {
 }
 
 /// Runs one seed to its end; `change` is made before it begins.
-fn run(seed: u64, verbose: bool, change: impl FnOnce(&mut History)) -> Result<(), String> {
+fn run(seed: u64, change: impl FnOnce(&mut History)) -> Result<(), String> {
     seeds::on_a_clock_of_its_own(async {
-        let mut history = History::new(seed, verbose);
+        let mut history = History::new(seed);
         change(&mut history);
         history.unfold().await;
     })
@@ -199,5 +193,5 @@ fn run(seed: u64, verbose: bool, change: impl FnOnce(&mut History)) -> Result<()
 
 #[test]
 fn every_service_comes_to_rest() {
-    seeds::every(30, |seed, verbose| run(seed, verbose, |_| {}));
+    seeds::every(30, |seed| run(seed, |_| {}));
 }

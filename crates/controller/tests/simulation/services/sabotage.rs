@@ -20,7 +20,7 @@ fn is_noticed(lie: Lie) -> bool {
         history.patience = PATIENCE;
         history.world.transport = lying(history.world.transport.clone(), lie);
     };
-    seeds::notice(|seed| run(seed, false, broken), |seed| run(seed, false, |history| history.patience = PATIENCE))
+    seeds::notice(|seed| run(seed, broken), |seed| run(seed, |history| history.patience = PATIENCE))
 }
 
 fn is(request: &Request<Bytes>, method: Method, collection: &str) -> bool {

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{History, NAMES, SERVICES, SLICES};
+use crate::seeds::say;
 use crate::world::NAMESPACE;
 
 /// What a Service can have at its ports: name, protocol, port, and the pods' port.
@@ -42,7 +43,7 @@ impl History {
             58..60 => self.world.cloud.revoke_all_tokens(),
             60..64 => {
                 let (resource, limit) = (*self.random.choice(["load_balancer", "pool", "member"].iter()).unwrap(), 3);
-                self.say(&format!("a quota: {limit} of {resource}"));
+                say(&format!("a quota: {limit} of {resource}"));
                 self.world.cloud.set_load_balancing_quota("k8s", resource, limit);
             }
             64..66 => self.world.cloud.set_quota("k8s", "floatingip", 6),
@@ -76,7 +77,7 @@ impl History {
             spec["clusterIPs"] = json!([spec["clusterIP"]]);
         }
         json_patch::merge(&mut spec, &self.affinity());
-        self.say(&format!("{name} is created: {spec}"));
+        say(&format!("{name} is created: {spec}"));
         let metadata = json!({ "name": name, "namespace": NAMESPACE });
         let service = json!({ "apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec });
         self.world.cluster.create(service).unwrap();
@@ -84,7 +85,7 @@ impl History {
     }
 
     pub(super) fn remove(&mut self, name: &str) {
-        self.say(&format!("{name} is deleted"));
+        say(&format!("{name} is deleted"));
         let _ = self.world.cluster.delete_now(SERVICES, NAMESPACE, name);
         for slice in self.world.cluster.list(SLICES, NAMESPACE) {
             if slice["metadata"]["labels"]["kubernetes.io/service-name"] == name {
@@ -116,7 +117,7 @@ impl History {
     }
 
     fn change(&self, name: &str, what: &str, change: &Value) {
-        self.say(&format!("{name}: {what}: {change}"));
+        say(&format!("{name}: {what}: {change}"));
         self.world.cluster.patch(SERVICES, NAMESPACE, name, change).unwrap();
     }
 
@@ -168,7 +169,7 @@ impl History {
         let slice = format!("{service}-{}", self.random.u8(1..3));
         let count = self.random.u8(0..4);
         let endpoints: Vec<Value> = (0..count).map(|_| self.endpoint()).collect();
-        self.say(&format!("{slice} has {count} endpoints"));
+        say(&format!("{slice} has {count} endpoints"));
         if self.world.cluster.get(SLICES, NAMESPACE, &slice).is_some() {
             self.world.cluster.patch(SLICES, NAMESPACE, &slice, &json!({ "endpoints": endpoints })).unwrap();
             return;
