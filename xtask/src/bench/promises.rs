@@ -46,6 +46,9 @@ pub(crate) const PROMISES: &[Promise] = &[
     promise("controller-calls", "changing calls to the cloud in a pod's life", AtMost(2.0), "calls", &SCALE),
     promise("controller-restart", "restart with 10,000 pods until caches are warm", AtMost(5.0), "s", &SCALE),
     promise("controller-restart-writes", "changing calls to the cloud by a restart", AtMost(0.0), "calls", &SCALE),
+    promise("services-latency", "endpoint to member applied, p99, against Octavia's step", AtMost(1.2), "×", &SCALE),
+    promise("services-restart", "restart with 500 Services until all is steady", AtMost(5.0), "s", &SCALE),
+    promise("services-restart-writes", "changing calls for Services by a restart", AtMost(0.0), "calls", &SCALE),
     promise("neutron-throughput", "ports made in a real Neutron, against a bare client", AtLeast(0.95), "×", &BED),
     promise("thirty-pods", "30 pods Running, against bare ports and the bridge plugin", AtMost(1.2), "×", &BED),
 ];

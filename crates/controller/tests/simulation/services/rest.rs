@@ -21,6 +21,7 @@ impl History {
         loop {
             let differences = differences(&self.world);
             self.watchman.looks(&self.world);
+            self.knife.nobody_spins();
             if differences.is_empty() {
                 break;
             }
