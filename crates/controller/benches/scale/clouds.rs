@@ -33,6 +33,8 @@ pub(crate) struct Clouds {
     pub(crate) network: Seeded,
     /// Subnet of Services.
     pub(crate) service_subnet: String,
+    /// Whether Services are balanced here.
+    pub(crate) balances: bool,
     pub(crate) security_group: String,
     pub(crate) project: String,
     /// The Kubernetes API's address.
@@ -135,7 +137,17 @@ impl Clouds {
         tokio::spawn(serve_openstack(openstack.clone(), for_openstack, Arc::clone(&written)));
         tokio::spawn(serve_kubernetes(kubernetes.clone(), for_kubernetes, Arc::clone(&written)));
         let security_group = group["id"].as_str().unwrap_or_default().to_owned();
-        Ok(Clouds { openstack, kubernetes, network, service_subnet, security_group, project, api, written })
+        Ok(Clouds {
+            balances: false,
+            openstack,
+            kubernetes,
+            network,
+            service_subnet,
+            security_group,
+            project,
+            api,
+            written,
+        })
     }
 
     /// Creates a pod that is not scheduled yet.

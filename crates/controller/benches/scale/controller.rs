@@ -126,7 +126,7 @@ fn executable() -> Result<PathBuf> {
 
 fn configuration(clouds: &Clouds, health: u16) -> String {
     format!(
-        "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\nservices = true\n\
+        "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\nservices = {balances}\n\
          [health_server]\nport = {health}\n\
          [prometheus_exporter]\ncontroller_exporter_port = 0\n\
          [kubernetes]\napi_root = {api}\ntoken_file = \"\"\nendpoints_driver_octavia_provider = ovn\n\
@@ -142,6 +142,7 @@ fn configuration(clouds: &Clouds, health: u16) -> String {
         project = clouds.project,
         subnet = clouds.network.subnets.join(","),
         group = clouds.security_group,
+        balances = clouds.balances,
         services = clouds.service_subnet,
     )
 }

@@ -28,7 +28,7 @@ const STUCK: Duration = Duration::from_secs(300);
 /// # Errors
 /// When the controller does not come as far as there is something to measure.
 pub(crate) async fn measure(size: Size) -> Result<()> {
-    let clouds = Clouds::start(1, Latency::default()).await?;
+    let clouds = Clouds { balances: true, ..Clouds::start(1, Latency::default()).await? };
     let controller = Controller::start(&clouds).await?;
     for number in 0..size.services {
         clouds.create_service(number, ENDPOINTS)?;

@@ -53,6 +53,7 @@ impl History {
             self.world.pass(pause).await;
             self.step();
             self.nobody_has_two_ports();
+            self.world.witness.nobody_spins();
         }
         say("--- the faults end");
         self.world.cloud.faults().clear();

@@ -111,7 +111,7 @@ impl History {
                 self.kill_or_start();
             }
             self.watchman.looks(&self.world);
-            self.knife.nobody_spins();
+            self.world.witness.nobody_spins();
         }
         say("--- the faults end");
         self.world.cloud.faults().clear();

@@ -21,7 +21,7 @@ impl History {
         loop {
             let differences = differences(&self.world);
             self.watchman.looks(&self.world);
-            self.knife.nobody_spins();
+            self.world.witness.nobody_spins();
             if differences.is_empty() {
                 break;
             }
