@@ -28,7 +28,8 @@ const STUCK: Duration = Duration::from_secs(300);
 /// # Errors
 /// When the controller does not come as far as there is something to measure.
 pub(crate) async fn measure(size: Size) -> Result<()> {
-    let clouds = Clouds { balances: true, ..Clouds::start(1, Latency::default()).await? };
+    let mut clouds = Clouds::start(1, Latency::default()).await?;
+    clouds.balances = true;
     let controller = Controller::start(&clouds).await?;
     for number in 0..size.services {
         clouds.create_service(number, ENDPOINTS)?;
