@@ -341,6 +341,7 @@ fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
 
 #[test]
 fn what_was_altered_is_put_back() {
+    type Alteration = (fn(&mut Held, &str), fn(&Call) -> bool);
     let affine = service(json!({ "sessionAffinity": "ClientIP" }));
     let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &setting());
     let mut model = Model::default();
@@ -349,7 +350,7 @@ fn what_was_altered_is_put_back() {
     assert_eq!(model.calls_for(&wanted), 1);
     assert!(matches!(model.calls.last(), Some(Call::UpdatePool(..))));
     let id = model.there.pools[0].id.clone();
-    let alterations: [(fn(&mut Held, &str), fn(&Call) -> bool); 6] = [
+    let alterations: [Alteration; 6] = [
         (
             |held, _| held.balancer.as_mut().unwrap().admin_state_up = Some(false),
             |call| matches!(call, Call::SwitchOn(_)),
