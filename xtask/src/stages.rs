@@ -49,7 +49,7 @@ pub(crate) const STAGES: &[Stage] = &[
     },
     Stage {
         name: "simulation",
-        about: "1,000 histories of pods under faults and kills",
+        about: "1,000 histories of pods and 1,000 of Services under faults and kills",
         quick: false,
         needs: &[],
         limit: 1800,
@@ -238,7 +238,7 @@ fn simulation(log: &Log) -> Result<String> {
     let suite = log.suite("controller", "simulation")?;
     log.run_in(&suite.folder, Command::new(&suite.path).arg("--nocapture").env("KURYR_SIM_SEEDS", &seeds))?;
     log.tests()?;
-    Ok(format!("{seeds} seeds"))
+    Ok(format!("{seeds} seeds of each"))
 }
 
 fn kernel(log: &Log) -> Result<String> {

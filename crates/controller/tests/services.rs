@@ -143,6 +143,66 @@ async fn three_ports_with_fifty_endpoints_are_ten_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_the_provider_takes_a_whole_load_balancer_it_is_one_call() {
+    let mut world = world(2);
+    set_provider(&mut world, "amphora");
+    let controller = world.start();
+    let ports: Vec<Value> = (1..=3).map(|n| json!({ "name": format!("p{n}"), "port": n, "protocol": "TCP" })).collect();
+    create_service(&world, "web", "10.96.0.10", &json!(ports));
+    set_endpoints(&world, "web", 10..60, &json!(ports));
+    world.until(LONG, balanced("web", 150)).await;
+    assert_eq!(changes(&world), 1);
+    set_endpoints(&world, "web", 10..59, &json!(ports));
+    world.until(LONG, balanced("web", 147)).await;
+    assert_eq!(changes(&world), 1 + 3, "one for each pool");
+    // What is refused as a whole is made part by part, and what is not refused is there.
+    world.cloud.set_load_balancing_quota("k8s", "listener", 4);
+    create_service(&world, "api", "10.96.0.11", &json!(ports[..2]));
+    set_endpoints(&world, "api", 10..12, &json!(ports[..2]));
+    world
+        .until(LONG, |world| match (record(world, "api"), world.cloud.load_balancing("members").len()) {
+            (Some((reason, _)), 149) if reason == "QuotaExceeded" => Ok(()),
+            other => Err(format!("{other:?}")),
+        })
+        .await;
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_altered_in_octavia_is_put_back() {
+    for provider in ["ovn", "amphora"] {
+        let mut world = world(16);
+        set_provider(&mut world, provider);
+        let controller = world.start();
+        create_service(&world, "web", "10.96.0.10", &http());
+        set_endpoints(&world, "web", 10..12, &targets());
+        world.until(LONG, balanced("web", 2)).await;
+        let id = |collection: &str| world.cloud.load_balancing(collection)[0]["id"].as_str().unwrap().to_owned();
+        let member = format!("pools/{}/members/{}", id("pools"), id("members"));
+        let off = json!({ "admin_state_up": false });
+        for (collection, path, change) in [
+            ("loadbalancers", format!("loadbalancers/{}", id("loadbalancers")), &off),
+            ("listeners", format!("listeners/{}", id("listeners")), &off),
+            ("pools", format!("pools/{}", id("pools")), &off),
+            ("members", member.clone(), &off),
+            ("members", member.clone(), &json!({ "weight": 0 })),
+            ("members", member.clone(), &json!({ "backup": true })),
+        ] {
+            let before = (id(collection), world.cloud.load_balancing(collection), changes(&world));
+            let body = json!({ collection.trim_end_matches('s'): change });
+            world.cloud.administer_load_balancing(Method::PUT, &path, &body).unwrap();
+            world.pass(Duration::from_secs(120)).await;
+            let now = &world.cloud.load_balancing(collection)[0];
+            for key in ["admin_state_up", "weight", "backup"] {
+                assert_eq!(now[key], before.1[0][key], "{provider}: {key} of {path}");
+            }
+            assert_eq!((id(collection), changes(&world)), (before.0, before.2 + 1), "{provider}: {path}");
+        }
+        controller.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_lost_or_failed_in_octavia_comes_back_with_the_same_address() {
     let world = world(3);
     let controller = world.start();
@@ -424,6 +484,35 @@ async fn a_load_balancer_has_an_address_from_outside_and_gives_it_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_sent_to_an_address_that_is_gone() {
+    let world = public_world(17);
+    let controller = world.start();
+    create_load_balancer(&world, "web", "10.96.0.10", None);
+    world.until(LONG, |world| published(world).map(drop)).await;
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    world
+        .until(LONG, |world| if floating_ips(world).is_empty() { Ok(()) } else { Err("it is there".to_owned()) })
+        .await;
+    let order = || {
+        let journal = world.witness.journal();
+        let of = |what: &str| journal.arrivals.iter().rposition(|arrival| arrival.what.contains(what)).unwrap();
+        (of("PATCH /api/v1/namespaces/default/services/web/status"), of("DELETE /networking/v2.0/floatingips"))
+    };
+    let (word, given_back) = order();
+    assert!(word < given_back, "it is told before it is so");
+
+    // Lost, and there is no other.
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "LoadBalancer" } })).unwrap();
+    world.until(LONG, |world| published(world).map(drop)).await;
+    world.cloud.set_quota("k8s", "floatingip", 0);
+    world.cloud.delete("floatingips", world.cloud.list("floatingips")[0]["id"].as_str().unwrap());
+    world.until(LONG, |world| told(world, "web").map_or(Ok(()), |told| Err(format!("{told} is told")))).await;
+    world.cloud.set_quota("k8s", "floatingip", 10);
+    world.until(LONG, |world| published(world).map(drop)).await;
+    controller.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_address_that_is_asked_for_is_taken_and_left_there() {
     let world = public_world(9);
     let network = world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone();
@@ -441,6 +530,50 @@ async fn an_address_that_is_asked_for_is_taken_and_left_there() {
         other => Err(format!("{other:?}")),
     };
     world.until(LONG, left).await;
+    controller.stop().await;
+}
+
+/// Killed between leading an address that others made and telling of it, while nobody wants it any more.
+#[tokio::test(start_paused = true)]
+async fn an_address_of_others_is_led_nowhere_again_whatever_happens_meanwhile() {
+    let world = public_world(18);
+    let network = world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone();
+    let project = world.cloud.project("k8s");
+    let made = world.cloud.create("floatingips", json!({ "floating_network_id": network, "project_id": project }));
+    let address = made["floating_ip_address"].as_str().unwrap().to_owned();
+    let controller = world.start();
+    world.cluster.faults().script(Rule::on(Method::PATCH, "*/services/web/status").status(503));
+    create_load_balancer(&world, "web", "10.96.0.10", Some(&address));
+    let led = |expected: bool| {
+        let address = address.clone();
+        move |world: &World| match floating_ips(world).as_slice() {
+            [(known, led)] if *known == address && *led == expected => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    world.until(LONG, led(true)).await;
+    controller.kill();
+    world.cluster.faults().clear();
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    let controller = world.start();
+    world.until(LONG, led(false)).await;
+    // It is told, and nothing else is known of it.
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "LoadBalancer" } })).unwrap();
+    world.until(LONG, |world| published(world).map(drop)).await;
+    controller.kill();
+    world.cluster.patch(SERVICES, NAMESPACE, "web", &json!({ "spec": { "type": "ClusterIP" } })).unwrap();
+    // Killed again when nothing is told any more.
+    let refuse = Rule::on(Method::PUT, "*/floatingips/*").status(503);
+    world.cloud.faults().script(refuse);
+    let forget = json!({ "metadata": { "finalizers": null } });
+    world.cluster.patch(RECORDS, NAMESPACE, "web", &forget).unwrap();
+    world.cluster.delete(RECORDS, NAMESPACE, "web").unwrap();
+    let controller = world.start();
+    world.until(LONG, |world| told(world, "web").map_or(Ok(()), |told| Err(format!("{told} is told")))).await;
+    controller.kill();
+    world.cloud.faults().clear();
+    let controller = world.start();
+    world.until(LONG, led(false)).await;
     controller.stop().await;
 }
 

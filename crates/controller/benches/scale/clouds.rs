@@ -19,6 +19,8 @@ const NAMESPACE: &str = "default";
 /// Kinds in the words of the fake.
 const PODS: &str = "pods";
 const KURYR_PORTS: &str = "kuryrports.openstack.org";
+const KURYR_LOAD_BALANCERS: &str = "kuryrloadbalancers.openstack.org";
+const SLICES: &str = "endpointslices.discovery.k8s.io";
 /// Pods per node, as many as kubelet takes unless told otherwise.
 const PODS_PER_NODE: usize = 110;
 /// The user every fake cloud has that may bind ports to hosts, and its project.
@@ -29,6 +31,10 @@ pub(crate) struct Clouds {
     pub(crate) openstack: Cloud,
     kubernetes: Cluster,
     pub(crate) network: Seeded,
+    /// Subnet of Services.
+    pub(crate) service_subnet: String,
+    /// Whether Services are balanced here.
+    pub(crate) balances: bool,
     pub(crate) security_group: String,
     pub(crate) project: String,
     /// The Kubernetes API's address.
@@ -39,6 +45,8 @@ pub(crate) struct Clouds {
 /// What came in over TCP.
 struct Written {
     pods: Mutex<Pods>,
+    /// When the members of a pool were last set, by its id.
+    members: Mutex<HashMap<String, Instant>>,
     /// Counts requests, so that somebody who waits can look again after each.
     requests: watch::Sender<u64>,
 }
@@ -61,6 +69,15 @@ impl Written {
 
     fn pods(&self) -> std::sync::MutexGuard<'_, Pods> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a change of the cloud that was done.
+    fn changed_cloud(&self, method: &Method, path: &str) {
+        let Some((_, pool)) = path.split_once("/lbaas/pools/") else { return };
+        if let (&Method::PUT, Some(pool)) = (method, pool.strip_suffix("/members")) {
+            let mut members = self.members.lock().unwrap_or_else(PoisonError::into_inner);
+            members.insert(pool.to_owned(), Instant::now());
+        }
     }
 
     /// Takes in a write that was done.
@@ -99,6 +116,7 @@ impl Clouds {
         openstack.set_quota(USER.1, "port", -1);
         let network = openstack.seed_network(USER.1, "pods", &["10.0.0.0/15"]);
         let project = openstack.project(USER.1);
+        let service_subnet = openstack.seed_network(USER.1, "services", &["10.96.0.0/16"]).subnets.remove(0);
         let group = openstack.create("security-groups", json!({ "name": "pods", "project_id": project }));
         openstack.activate_bound_ports_after(Some(Duration::from_millis(100)));
         openstack.set_latency(latency);
@@ -114,11 +132,22 @@ impl Clouds {
             )?;
         }
 
-        let written = Arc::new(Written { pods: Mutex::default(), requests: watch::Sender::new(0) });
+        let written =
+            Arc::new(Written { pods: Mutex::default(), members: Mutex::default(), requests: watch::Sender::new(0) });
         tokio::spawn(serve_openstack(openstack.clone(), for_openstack, Arc::clone(&written)));
         tokio::spawn(serve_kubernetes(kubernetes.clone(), for_kubernetes, Arc::clone(&written)));
         let security_group = group["id"].as_str().unwrap_or_default().to_owned();
-        Ok(Clouds { openstack, kubernetes, network, security_group, project, api, written })
+        Ok(Clouds {
+            balances: false,
+            openstack,
+            kubernetes,
+            network,
+            service_subnet,
+            security_group,
+            project,
+            api,
+            written,
+        })
     }
 
     /// Creates a pod that is not scheduled yet.
@@ -192,6 +221,56 @@ impl Clouds {
         (all.len(), all.iter().filter(|port| is_active(port)).count())
     }
 
+    /// Creates a Service with one port and so many pods behind it.
+    pub(crate) fn create_service(&self, number: usize, endpoints: usize) -> Result<()> {
+        let (name, address) = (service_name(number), format!("10.96.{}.{}", 1 + number / 250, 1 + number % 250));
+        let ports = json!([{ "name": "http", "port": 80, "targetPort": 8080, "protocol": "TCP" }]);
+        let service = json!({
+            "apiVersion": "v1", "kind": "Service", "metadata": { "name": name, "namespace": NAMESPACE },
+            "spec": { "type": "ClusterIP", "clusterIP": address, "clusterIPs": [address], "ports": ports },
+        });
+        create(&self.kubernetes, service)?;
+        let slice = json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": { "name": name, "namespace": NAMESPACE, "labels": { "kubernetes.io/service-name": name } },
+            "endpoints": pods_of(number, endpoints), "ports": [{ "name": "http", "port": 8080, "protocol": "TCP" }],
+        });
+        create(&self.kubernetes, slice).map(drop)
+    }
+
+    /// Now so many pods are behind a Service; returns when that began.
+    pub(crate) fn set_endpoints(&self, number: usize, endpoints: usize) -> Result<Instant> {
+        let (name, change) = (service_name(number), json!({ "endpoints": pods_of(number, endpoints) }));
+        let begun = Instant::now();
+        let changed = self.kubernetes.patch(SLICES, NAMESPACE, &name, &change);
+        changed.map(|_| begun).map_err(|refusal| anyhow::anyhow!("the fake refuses endpoints: {refusal:?}"))
+    }
+
+    /// How many Services' KuryrLoadBalancers say that all is well.
+    pub(crate) fn balanced(&self) -> usize {
+        let all = self.kubernetes.list(KURYR_LOAD_BALANCERS, NAMESPACE);
+        let is_well = |record: &&Value| {
+            let conditions = record["status"]["conditions"].as_array();
+            conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+        };
+        all.iter().filter(is_well).count()
+    }
+
+    /// The ids of pools, by the name of their Service.
+    pub(crate) fn pools(&self) -> HashMap<String, String> {
+        let pools = self.openstack.load_balancing("pools");
+        let named = pools.iter().filter_map(|pool| {
+            let service = pool["name"].as_str()?.split(['/', ':']).nth(1)?;
+            Some((service.to_owned(), pool["id"].as_str()?.to_owned()))
+        });
+        named.collect()
+    }
+
+    /// When the members of this pool were last set.
+    pub(crate) fn members_set_at(&self, pool: &str) -> Option<Instant> {
+        self.written.members.lock().unwrap_or_else(PoisonError::into_inner).get(pool).copied()
+    }
+
     /// Waits until `holds`; looks again whenever the controller has asked for something.
     pub(crate) async fn until(&self, what: &str, limit: Duration, holds: impl Fn() -> bool) -> Result<()> {
         let mut requests = self.written.requests.subscribe();
@@ -209,6 +288,24 @@ impl Clouds {
 /// The name of a pod by its number.
 pub(crate) fn pod_name(number: usize) -> String {
     format!("web-{number}")
+}
+
+/// The name of a Service by its number.
+pub(crate) fn service_name(number: usize) -> String {
+    format!("service-{number}")
+}
+
+/// The first pods of a Service, as EndpointSlices have them.
+fn pods_of(service: usize, count: usize) -> Vec<Value> {
+    let pod = |pod: usize| {
+        let name = format!("{}-{pod}", service_name(service));
+        json!({
+            "addresses": [format!("10.1.{}.{}", service % 250, 1 + (service / 250) * 100 + pod)],
+            "conditions": { "ready": true, "serving": true, "terminating": false },
+            "targetRef": { "kind": "Pod", "namespace": NAMESPACE, "name": name },
+        })
+    };
+    (0..count).map(pod).collect()
 }
 
 fn create(kubernetes: &Cluster, object: Value) -> Result<Value> {
@@ -256,7 +353,11 @@ async fn serve_openstack(cloud: Cloud, listener: TcpListener, written: Arc<Writt
     serve(listener, move |request| {
         let (cloud, written) = (cloud.clone(), Arc::clone(&written));
         async move {
+            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
             let answer = cloud.call(request).await;
+            if answer.as_ref().is_ok_and(|answer| answer.status().is_success()) {
+                written.changed_cloud(&method, &path);
+            }
             written.seen();
             Ok(answer?.map(http_body_util::Full::new))
         }

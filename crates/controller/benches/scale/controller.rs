@@ -126,13 +126,15 @@ fn executable() -> Result<PathBuf> {
 
 fn configuration(clouds: &Clouds, health: u16) -> String {
     format!(
-        "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\n\
+        "[kuryr]\ncluster_name = scale\nlisten_address = 127.0.0.1\nservices = {balances}\n\
          [health_server]\nport = {health}\n\
          [prometheus_exporter]\ncontroller_exporter_port = 0\n\
-         [kubernetes]\napi_root = {api}\ntoken_file = \"\"\n\
+         [kubernetes]\napi_root = {api}\ntoken_file = \"\"\nendpoints_driver_octavia_provider = ovn\n\
+         [octavia_defaults]\nmember_mode = L2\nlb_algorithm = SOURCE_IP_PORT\n\
          [neutron]\nauth_type = password\nauth_url = {auth}\nusername = {user}\npassword = {ADMIN_PASSWORD}\n\
          project_name = {project_name}\nuser_domain_name = Default\nproject_domain_name = Default\n\
-         [neutron_defaults]\nproject = {project}\npod_subnet = {subnet}\npod_security_groups = {group}\novs_bridge = br-int\n",
+         [neutron_defaults]\nproject = {project}\npod_subnet = {subnet}\npod_security_groups = {group}\novs_bridge = br-int\n\
+         service_subnet = {services}\n",
         api = clouds.api,
         auth = clouds.openstack.auth_url(),
         user = USER.0,
@@ -140,6 +142,8 @@ fn configuration(clouds: &Clouds, health: u16) -> String {
         project = clouds.project,
         subnet = clouds.network.subnets.join(","),
         group = clouds.security_group,
+        balances = clouds.balances,
+        services = clouds.service_subnet,
     )
 }
 

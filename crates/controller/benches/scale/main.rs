@@ -8,6 +8,7 @@ mod bare;
 mod clouds;
 mod controller;
 mod life;
+mod services;
 mod throughput;
 
 use anyhow::Result;
@@ -25,14 +26,20 @@ struct Size {
     burst: usize,
     /// Rounds of throughput.
     rounds: usize,
+    /// Services there are.
+    services: usize,
+    /// Changes of their endpoints.
+    changes: usize,
 }
 
 /// As promised.
-const FULL: Size = Size { pods: 5000, samples: 1500, pods_at_restart: 10_000, burst: 320, rounds: 3 };
+const FULL: Size =
+    Size { pods: 5000, samples: 1500, pods_at_restart: 10_000, burst: 320, rounds: 3, services: 500, changes: 1500 };
 /// To see that all is well, not to judge.
-const SHORT: Size = Size { pods: 1000, samples: 200, pods_at_restart: 2000, burst: 96, rounds: 1 };
+const SHORT: Size =
+    Size { pods: 1000, samples: 200, pods_at_restart: 2000, burst: 96, rounds: 1, services: 100, changes: 200 };
 /// To see that it runs: `cargo test --benches`.
-const TINY: Size = Size { pods: 20, samples: 5, pods_at_restart: 40, burst: 16, rounds: 1 };
+const TINY: Size = Size { pods: 20, samples: 5, pods_at_restart: 40, burst: 16, rounds: 1, services: 6, changes: 12 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
@@ -53,6 +60,9 @@ async fn main() -> Result<()> {
     }
     if wanted(&life::NAMES) {
         life::measure(size).await?;
+    }
+    if wanted(&services::NAMES) {
+        services::measure(size).await?;
     }
     Ok(())
 }

@@ -6,7 +6,9 @@ use std::hash::Hash;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use kuryr_openstack::load_balancing::{LoadBalancerQuery, LoadBalancingVersion, ProvisioningStatus};
+use kuryr_openstack::load_balancing::{
+    LoadBalancerQuery, LoadBalancerUpdate, LoadBalancingVersion, ProvisioningStatus,
+};
 use kuryr_openstack::network::{FloatingIp, NewFloatingIp};
 use kuryr_openstack::{Cloud, Error, ErrorKind};
 use tokio::time::Instant;
@@ -163,6 +165,14 @@ pub(crate) trait Keeper {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Switches a load balancer on.
+    async fn switch_on(&self, owner: &Self::Owner, id: &str) -> Result<(), Error> {
+        let update = LoadBalancerUpdate { admin_state_up: Some(true), ..LoadBalancerUpdate::default() };
+        let changed = self.cloud().load_balancing().update_load_balancer(id, &update).await?;
+        self.index().change(owner, |held| held.balancer = Some(changed));
+        Ok(())
     }
 
     /// The port of the load balancer's VIP.

@@ -3,6 +3,7 @@
 pub(crate) mod children;
 pub(crate) mod index;
 pub(crate) mod keeper;
+pub(crate) mod members;
 pub(crate) mod provider;
 mod public;
 pub(crate) mod repairs;

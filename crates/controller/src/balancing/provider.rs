@@ -49,6 +49,12 @@ impl Provider {
     }
 }
 
+/// Whether a provider makes a load balancer with all on it in one call. Octavia's own does; OVN's of Zed passes over the parts, and of
+/// others it is not known.
+pub(crate) fn takes_whole(wanted: Option<&str>) -> bool {
+    wanted.is_some_and(|wanted| present_name(wanted) == "amphora")
+}
+
 /// Whether the provider that is wanted made a load balancer; Octavia's default, if none is named, may be any.
 pub(crate) fn is_provided(there: &LoadBalancer, wanted: Option<&str>) -> bool {
     wanted.is_none_or(|wanted| present_name(wanted) == present_name(&there.provider))

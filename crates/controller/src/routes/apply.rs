@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use kuryr_openstack::load_balancing::{
-    L7Policy, L7Rule, Member, NewL7Policy, NewListener, NewLoadBalancer, NewMember, NewPool, PoolUpdate,
-    ProvisioningStatus,
+    L7Policy, L7Rule, ListenerUpdate, Member, NewL7Policy, NewListener, NewLoadBalancer, NewMember, NewPool,
+    PoolUpdate, ProvisioningStatus,
 };
 use kuryr_openstack::{Error, ErrorKind};
 
@@ -35,6 +35,7 @@ impl Routes {
             (Call::Withdraw(id), _) => return self.withdraw(owner, &id).await,
             (Call::DeleteBalancer(id), _) => self.delete_balancer(owner, &id).await,
             (Call::FailOver(id), _) => self.fail_over(owner, &id).await,
+            (Call::SwitchOn(id), _) => self.switch_on(owner, &id).await,
             (Call::CreateBalancer, Desired::Balanced(_)) => self.create_balancer(owner, way, kept).await,
             (call, Desired::Balanced(balancer)) => self.change(owner, balancer, call, way).await,
             // The plan asks for nothing else where nothing is wanted.
@@ -80,6 +81,16 @@ impl Routes {
                 let made = octavia.create_listener(&self.new_listener(owner, place, listener)).await?;
                 self.index.change(owner, |held| held.listeners.push(made));
             }
+            Call::UpdateListener(id) => {
+                let update = ListenerUpdate { admin_state_up: Some(true), ..ListenerUpdate::default() };
+                let changed = octavia.update_listener(&id, &update).await?;
+                self.index.change(owner, |held| {
+                    held.listeners
+                        .iter_mut()
+                        .filter(|known| known.id == id)
+                        .for_each(|known| known.clone_from(&changed));
+                });
+            }
             Call::DeleteListener(id) => {
                 gone(octavia.delete_listener(&id).await)?;
                 self.index.change(owner, |held| {
@@ -101,7 +112,11 @@ impl Routes {
                 });
             }
             Call::UpdatePool(id) => {
-                let update = PoolUpdate { lb_algorithm: Some(way.algorithm), ..PoolUpdate::default() };
+                let update = PoolUpdate {
+                    lb_algorithm: Some(way.algorithm),
+                    admin_state_up: Some(true),
+                    ..PoolUpdate::default()
+                };
                 let changed = octavia.update_pool(&id, &update).await?;
                 self.index.change(owner, |held| {
                     held.pools.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
@@ -163,6 +178,7 @@ impl Routes {
             Call::CreateBalancer
             | Call::DeleteBalancer(_)
             | Call::FailOver(_)
+            | Call::SwitchOn(_)
             | Call::Publish
             | Call::Lead(_)
             | Call::Withdraw(_) => {}

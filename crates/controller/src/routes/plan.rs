@@ -3,16 +3,16 @@
 //! One at a time, because a load balancer takes one change at a time, and a crash between two is just another state to start
 //! from. What is new is made before what is old is taken away, so that requests always have somewhere to go.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::collections::BTreeSet;
 
 use kuryr_openstack::load_balancing::{
     self as octavia, L7Action, L7Policy, LbAlgorithm, ListenerProtocol, NewL7Rule, ProvisioningStatus,
 };
 
-use super::desired::{Action, Balancer, Desired, Listener, Member, Place, Policy, Pool};
+use super::desired::{Action, Balancer, Desired, Listener, Place, Policy, Pool};
 use crate::balancing::index::Held;
 use crate::balancing::keeper::BALANCER_FAILED;
+use crate::balancing::members::{self, Difference};
 use crate::balancing::provider::is_provided;
 use crate::services::facts::Protocol;
 
@@ -36,12 +36,16 @@ pub(crate) enum Call {
     DeleteBalancer(String),
     /// What carries a load balancer is replaced.
     FailOver(String),
+    /// A load balancer that somebody switched off is switched on.
+    SwitchOn(String),
     CreateListener(Place),
+    /// A listener that somebody switched off is switched on.
+    UpdateListener(String),
     /// A listener and its policies.
     DeleteListener(String),
     /// The pool of this name.
     CreatePool(String),
-    /// How a pool chooses members.
+    /// How a pool chooses members, and that it is switched on.
     UpdatePool(String),
     DeletePool(String),
     /// All members of a pool, by its id; then its name.
@@ -110,8 +114,14 @@ pub(crate) fn next(desired: &Desired, held: &Held, uncertain: bool, way: &Way) -
         .or_else(|| missing(wanted, held, way))
         .or_else(|| policies(wanted, held))
         .or_else(|| needless(wanted, held))
+        .or_else(|| switched_off(there))
         .or_else(|| public(wanted, held));
     step.unwrap_or(Next::Settled("all is as it should be"))
+}
+
+fn switched_off(there: &octavia::LoadBalancer) -> Option<Next> {
+    let is_off = there.admin_state_up == Some(false);
+    is_off.then(|| Next::Do(Call::SwitchOn(there.id.clone()), "somebody switched it off"))
 }
 
 fn make(call: Call, why: &'static str) -> Option<Next> {
@@ -197,45 +207,31 @@ fn in_the_way(wanted: &Balancer, held: &Held, way: &Way) -> Option<Next> {
 /// Listeners, pools and members.
 fn missing(wanted: &Balancer, held: &Held, way: &Way) -> Option<Next> {
     for (place, listener) in &wanted.listeners {
-        if listener_at(held, *place, listener).is_none() {
-            return make(Call::CreateListener(*place), "this port is asked for");
+        match listener_at(held, *place, listener) {
+            None => return make(Call::CreateListener(*place), "this port is asked for"),
+            Some(there) if there.admin_state_up == Some(false) => {
+                return make(Call::UpdateListener(there.id.clone()), "somebody switched it off");
+            }
+            Some(_) => {}
         }
     }
     for (name, pool) in &wanted.pools {
         let Some(there) = pool_named(held, name) else {
             return make(Call::CreatePool(name.clone()), "these backends are asked for");
         };
-        if there.lb_algorithm != way.algorithm {
-            return make(Call::UpdatePool(there.id.clone()), "how members are chosen differs");
+        if there.lb_algorithm != way.algorithm || there.admin_state_up == Some(false) {
+            return make(Call::UpdatePool(there.id.clone()), "how members are chosen differs, or it is switched off");
         }
         let members = held.members.get(&there.id).map(Vec::as_slice).unwrap_or_default();
+        let wanted = pool.members.iter().map(|(place, member)| (*place, member.weight));
         let step = Call::SetMembers(there.id.clone(), name.clone());
-        match members_differ(&pool.members, members) {
+        match members::differ(wanted, members) {
             Some(Difference::Others) => return make(step, "the endpoints differ"),
             Some(Difference::Failed) if way.repairs => return Some(Next::Repair(step, "a member is in ERROR")),
             Some(Difference::Failed) | None => {}
         }
     }
     None
-}
-
-/// How the members of a pool differ from what they should be.
-enum Difference {
-    /// There are others.
-    Others,
-    /// They are the same, and one of them failed.
-    Failed,
-}
-
-fn members_differ(wanted: &BTreeMap<(IpAddr, u16), Member>, there: &[octavia::Member]) -> Option<Difference> {
-    let found: BTreeSet<((IpAddr, u16), u16)> =
-        there.iter().filter_map(|member| Some(((member.address?, member.protocol_port), member.weight))).collect();
-    let expected = wanted.iter().map(|(place, member)| (*place, member.weight));
-    if found.len() != there.len() || !expected.eq(found.iter().copied()) {
-        return Some(Difference::Others);
-    }
-    let failed = there.iter().any(|member| member.provisioning_status == ProvisioningStatus::Error);
-    failed.then_some(Difference::Failed)
 }
 
 /// The policies of a listener in the order Octavia asks them.

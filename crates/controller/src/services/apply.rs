@@ -16,6 +16,7 @@ use super::facts::ServiceFacts;
 use super::plan::{Call, Observed, Place, Step};
 use super::{Services, bodies, record, remarks};
 use crate::balancing::keeper::{Keeper as _, gone};
+use crate::balancing::provider::takes_whole;
 use crate::cache::{Key, version_of};
 use crate::condition;
 use crate::own::{self, digest};
@@ -54,7 +55,12 @@ impl Services {
             (Step::RecordStatus, _, Some(record)) => self.record_status(key, observed, desired, record).await,
             (Step::LetGoOfRecord, _, Some(record)) => self.let_go(key, record).await,
             (Step::DropLegacyFinalizer, Some(service), _) => self.drop_legacy_finalizer(key, service).await,
-            (Step::TellAddress(address), Some(service), _) => self.tell_address(key, service, address).await,
+            (Step::TellAddress(Some(address)), Some(service), _) => {
+                self.tell_address(key, service, Some(address)).await
+            }
+            (Step::TellAddress(None), Some(service), _) => {
+                self.tell_no_address(key, service, observed.held.floating.as_ref()).await
+            }
             (Step::Cloud(Call::Publish), _, _) => match desired {
                 Desired::Balanced(balancer) => self.publish(key, balancer).await,
                 Desired::Nothing(_) => Ok(()),
@@ -77,10 +83,11 @@ impl Services {
         let outcome = match (call, desired) {
             (Call::DeleteBalancer(id), _) => self.delete_balancer(key, &id).await,
             (Call::FailOver(id), _) => self.fail_over(key, &id).await,
+            (Call::SwitchOn(id), _) => self.switch_on(key, &id).await,
             (Call::CreateBalancer, Desired::Balanced(balancer)) => {
                 let mut new = self.new_balancer(key, balancer);
                 self.place(balancer, &mut new).await?;
-                self.create_balancer(key, &new).await
+                self.create_balancer(key, new).await
             }
             (call, Desired::Balanced(balancer)) => self.change(key, balancer, call).await,
             (_, Desired::Nothing(_)) => Ok(()),
@@ -101,6 +108,9 @@ impl Services {
     }
 
     fn new_balancer(&self, key: &Key, wanted: &Balancer) -> NewLoadBalancer {
+        let (way, tags) = (self.way(), self.tags());
+        let whole = |(place, listener): (&Place, &Listener)| bodies::whole_listener(*place, listener, &way, &tags);
+        let takes_whole = takes_whole(self.settings.provider.as_deref());
         NewLoadBalancer {
             name: key.to_string(),
             description: self.marks.description(key),
@@ -108,18 +118,34 @@ impl Services {
             provider: self.settings.provider.clone(),
             flavor_id: wanted.flavor.clone(),
             availability_zone: wanted.zone.clone(),
-            tags: self.tags(),
+            listeners: wanted.listeners.iter().filter(|_| takes_whole).map(whole).collect(),
+            tags: tags.clone(),
             ..NewLoadBalancer::default()
         }
     }
 
-    async fn create_balancer(&self, key: &Key, new: &NewLoadBalancer) -> Result<(), Error> {
-        let made = self.cloud.load_balancing().create_load_balancer(new).await?;
+    /// Makes a load balancer. One that is refused with all on it is made with nothing on it, so that what is refused stops nothing else.
+    async fn create_balancer(&self, key: &Key, mut new: NewLoadBalancer) -> Result<(), Error> {
+        let octavia = self.cloud.load_balancing();
+        let mut made = octavia.create_load_balancer(&new).await;
+        if let Err(error) = &made
+            && !new.listeners.is_empty()
+            && matches!(error.kind(), ErrorKind::BadRequest | ErrorKind::OverQuota)
+        {
+            tracing::debug!(%key, %error, "not as a whole: the load balancer is made part by part");
+            new.listeners.clear();
+            made = octavia.create_load_balancer(&new).await;
+        }
+        let made = made?;
         tracing::info!(%key, balancer = made.id, vip = ?made.vip_address, "load balancer created");
         self.index.change(key, |held| {
             held.lose_balancer();
             held.balancer = Some(made);
         });
+        if !new.listeners.is_empty() {
+            // What was made with it is looked for: Octavia does not say the ids of members.
+            self.index.mark_uncertain(key);
+        }
         Ok(())
     }
 
@@ -152,7 +178,7 @@ impl Services {
             }
             Call::CreatePool(listener_id, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
-                let new = bodies::new_pool(&listener_id, place, listener, &self.way(), self.tags());
+                let new = bodies::new_pool(Some(&listener_id), place, listener, &self.way(), self.tags());
                 let made = octavia.create_pool(&new).await?;
                 self.index.change(key, |held| bodies::attach(held, &listener_id, made));
             }
@@ -177,7 +203,7 @@ impl Services {
             }
             Call::CreateMonitor(pool, place) => {
                 let Some((listener, monitor)) = monitored(wanted, place) else { return Ok(()) };
-                let new = bodies::new_monitor(&pool, listener, monitor, self.tags());
+                let new = bodies::new_monitor(Some(&pool), listener, monitor, self.tags());
                 let made = octavia.create_health_monitor(&new).await?;
                 self.index.change(key, |held| {
                     held.monitors.insert(pool, made);
@@ -200,7 +226,7 @@ impl Services {
                 });
             }
             // Not of parts.
-            Call::CreateBalancer | Call::DeleteBalancer(_) | Call::FailOver(_) => {}
+            Call::CreateBalancer | Call::DeleteBalancer(_) | Call::FailOver(_) | Call::SwitchOn(_) => {}
             // Not of Octavia.
             Call::Publish | Call::Lead(_) | Call::Replace(_) | Call::Withdraw(_) => {}
         }

@@ -10,6 +10,7 @@ use super::desired::{Listener, Monitor};
 use super::facts::Protocol;
 use super::plan::{Place, Way};
 use crate::balancing::index::Held;
+use crate::balancing::members::EVEN;
 
 pub(super) fn new_listener(
     balancer: Option<String>,
@@ -41,6 +42,7 @@ pub(super) fn new_listener(
 
 pub(super) fn listener_update(listener: &Listener, way: &Way) -> ListenerUpdate {
     ListenerUpdate {
+        admin_state_up: Some(true),
         timeout_client_data: listener.timeouts.client_data.map(Some),
         timeout_member_data: listener.timeouts.member_data.map(Some),
         timeout_member_connect: listener.timeouts.member_connect.map(Some),
@@ -51,14 +53,34 @@ pub(super) fn listener_update(listener: &Listener, way: &Way) -> ListenerUpdate 
     }
 }
 
-pub(super) fn new_pool(listener_id: &str, place: Place, listener: &Listener, way: &Way, tags: Vec<String>) -> NewPool {
+/// A listener with its pool and all behind it, to be made with its load balancer.
+pub(super) fn whole_listener(place: Place, listener: &Listener, way: &Way, tags: &[String]) -> NewListener {
+    let monitor = listener.monitor.flatten();
+    NewListener {
+        default_pool: Some(NewPool {
+            members: new_members(listener, tags),
+            healthmonitor: monitor.map(|monitor| new_monitor(None, listener, monitor, tags.to_vec())),
+            ..new_pool(None, place, listener, way, tags.to_vec())
+        }),
+        ..new_listener(None, place, listener, way, tags.to_vec())
+    }
+}
+
+/// A pool; without a listener it is made with one.
+pub(super) fn new_pool(
+    listener_id: Option<&str>,
+    place: Place,
+    listener: &Listener,
+    way: &Way,
+    tags: Vec<String>,
+) -> NewPool {
     let usual = match place.0 {
         Protocol::Tcp => PoolProtocol::Tcp,
         Protocol::Udp => PoolProtocol::Udp,
         Protocol::Sctp => PoolProtocol::Sctp,
     };
     NewPool {
-        listener_id: Some(listener_id.to_owned()),
+        listener_id: listener_id.map(str::to_owned),
         name: listener.name.clone(),
         protocol: listener.pool_protocol.unwrap_or(usual),
         lb_algorithm: listener.algorithm.unwrap_or(way.algorithm),
@@ -70,6 +92,7 @@ pub(super) fn new_pool(listener_id: &str, place: Place, listener: &Listener, way
 
 pub(super) fn pool_update(listener: &Listener) -> PoolUpdate {
     PoolUpdate {
+        admin_state_up: Some(true),
         lb_algorithm: listener.algorithm,
         session_persistence: Some(listener.affinity.clone()),
         ..PoolUpdate::default()
@@ -82,15 +105,21 @@ pub(super) fn new_members(listener: &Listener, tags: &[String]) -> Vec<NewMember
         protocol_port: *port,
         subnet_id: member.subnet.clone(),
         name: member.name.clone(),
-        weight: None,
+        weight: Some(EVEN),
         tags: tags.to_vec(),
     });
     members.collect()
 }
 
-pub(super) fn new_monitor(pool: &str, listener: &Listener, monitor: Monitor, tags: Vec<String>) -> NewHealthMonitor {
+/// What tries members; without a pool it is made with one.
+pub(super) fn new_monitor(
+    pool: Option<&str>,
+    listener: &Listener,
+    monitor: Monitor,
+    tags: Vec<String>,
+) -> NewHealthMonitor {
     NewHealthMonitor {
-        pool_id: Some(pool.to_owned()),
+        pool_id: pool.map(str::to_owned),
         name: listener.name.clone(),
         kind: monitor.kind,
         delay: monitor.rhythm.delay,
@@ -104,6 +133,7 @@ pub(super) fn new_monitor(pool: &str, listener: &Listener, monitor: Monitor, tag
 
 pub(super) fn monitor_update(monitor: Monitor) -> HealthMonitorUpdate {
     HealthMonitorUpdate {
+        admin_state_up: Some(true),
         delay: Some(monitor.rhythm.delay),
         timeout: Some(monitor.rhythm.timeout),
         max_retries: Some(monitor.rhythm.max_retries),
@@ -147,6 +177,7 @@ pub(super) fn members_after(listener: &Listener, before: &[Member]) -> Vec<Membe
             address: Some(*address),
             protocol_port: *port,
             subnet_id: member.subnet.clone(),
+            weight: EVEN,
             ..Member::default()
         }
     });

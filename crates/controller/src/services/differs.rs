@@ -1,14 +1,11 @@
 //! How what is there differs from what should be. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use kuryr_openstack::load_balancing as octavia;
 
-use kuryr_openstack::load_balancing::{self as octavia, ProvisioningStatus};
-
-use super::desired::{Listener, Member, Monitor};
+use super::desired::{Listener, Monitor};
 use super::plan::Way;
 
-/// Whether a listener's limits, or whom it lets in, differ.
+/// Whether a listener's limits, or whom it lets in, differ, or somebody switched it off.
 pub(super) fn listener(wanted: &Listener, there: &octavia::Listener, way: &Way) -> bool {
     let mut ranges = there.allowed_cidrs.clone().unwrap_or_default();
     let mut wanted_ranges = wanted.source_ranges.clone();
@@ -22,6 +19,7 @@ pub(super) fn listener(wanted: &Listener, there: &octavia::Listener, way: &Way) 
         || another(timeouts.tcp_inspect, there.timeout_tcp_inspect)
         || wanted.connection_limit.is_some_and(|limit| limit != there.connection_limit.unwrap_or(-1))
         || way.source_ranges && ranges != wanted_ranges
+        || there.admin_state_up == Some(false)
 }
 
 /// Whether a pool speaks something else, which cannot be changed.
@@ -29,33 +27,17 @@ pub(super) fn protocol(wanted: &Listener, there: &octavia::Pool) -> bool {
     wanted.pool_protocol.is_some_and(|protocol| protocol != there.protocol)
 }
 
-/// Whether it differs how a pool chooses members.
+/// Whether it differs how a pool chooses members, or somebody switched it off.
 pub(super) fn choice(wanted: &Listener, there: &octavia::Pool) -> bool {
     wanted.algorithm.is_some_and(|algorithm| algorithm != there.lb_algorithm)
         || wanted.affinity != there.session_persistence
+        || there.admin_state_up == Some(false)
 }
 
-/// Whether a health monitor's rhythm differs.
+/// Whether a health monitor's rhythm differs, or somebody switched it off.
 pub(super) fn monitor(wanted: Monitor, there: &octavia::HealthMonitor) -> bool {
     let rhythm = wanted.rhythm;
     (there.delay, there.timeout) != (rhythm.delay, rhythm.timeout)
         || (there.max_retries, there.max_retries_down) != (rhythm.max_retries, rhythm.max_retries_down)
-}
-
-/// How the members of a pool differ from what they should be.
-pub(super) enum Difference {
-    /// There are others.
-    Others,
-    /// They are the same, and one of them failed.
-    Failed,
-}
-
-pub(super) fn members(wanted: &BTreeMap<(IpAddr, u16), Member>, there: &[octavia::Member]) -> Option<Difference> {
-    let found: BTreeSet<(IpAddr, u16)> =
-        there.iter().filter_map(|member| Some((member.address?, member.protocol_port))).collect();
-    if found.len() != there.len() || !wanted.keys().eq(found.iter()) {
-        return Some(Difference::Others);
-    }
-    let failed = there.iter().any(|member| member.provisioning_status == ProvisioningStatus::Error);
-    failed.then_some(Difference::Failed)
+        || there.admin_state_up == Some(false)
 }

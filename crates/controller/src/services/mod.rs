@@ -143,9 +143,11 @@ impl Services {
         let (service, record) = (self.watched.services.get(key), self.watched.records.get(key));
         let is_public = service.as_ref().is_some_and(|service| service.kind == ServiceType::LoadBalancer);
         let recorded = record.as_ref().and_then(|record| record.status.as_ref()?.service_pub_ip_info.as_ref());
+        let told = service.as_ref().map(|service| service.told.as_slice()).unwrap_or_default();
         let of_others = |floating: &FloatingIp| {
             let recorded = recorded.filter(|recorded| recorded.ip_id == floating.id);
-            !is_public && recorded.is_none() && !self.marks.made(floating, None)
+            let is_told = floating.floating_ip_address.is_some_and(|address| told.contains(&address));
+            !is_public && recorded.is_none() && !is_told && !self.marks.made(floating, None)
         };
         // What somebody lets lead to the VIP of a Service that asks for nothing is not ours to judge.
         if held.floating.as_ref().is_some_and(of_others) {

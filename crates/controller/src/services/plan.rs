@@ -15,13 +15,13 @@ use kuryr_openstack::load_balancing::{
 use kuryr_openstack::network::FloatingIp;
 
 use super::desired::{Balancer, Desired, Listener, Public};
-use super::differs::Difference;
-use super::facts::{Protocol, ServiceFacts};
+use super::facts::{Protocol, ServiceFacts, ServiceType};
 use super::marks::Marks;
 use super::refused::Part;
 use super::{differs, record, remarks};
 use crate::balancing::index::Held;
 use crate::balancing::keeper::BALANCER_FAILED;
+use crate::balancing::members::{self, Difference};
 use crate::balancing::provider::is_provided;
 
 /// How load balancers are to be made.
@@ -54,12 +54,14 @@ pub(crate) type Place = (Protocol, u16);
 /// One call to Octavia, or to Neutron for the address from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
-    /// A load balancer with nothing on it yet.
+    /// A load balancer, with all on it where its provider takes that.
     CreateBalancer,
     /// A load balancer and all on it.
     DeleteBalancer(String),
     /// What carries a load balancer is replaced.
     FailOver(String),
+    /// A load balancer that somebody switched off is switched on.
+    SwitchOn(String),
     CreateListener(Place),
     /// A listener's limits or whom it lets in.
     UpdateListener(String, Place),
@@ -156,6 +158,11 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
         }
         _ => {}
     }
+    let untold = untold(desired, observed);
+    // First: what becomes of the load balancer can take long, or be in vain.
+    if untold == Some(None) {
+        return Next::Do(Step::TellAddress(None), "the address its status tells is not its own any more");
+    }
     if let Some(next) = of_cloud(desired, &observed.held, way) {
         return next;
     }
@@ -165,7 +172,7 @@ pub(crate) fn next(desired: &Desired, spec: &KuryrLoadBalancerSpec, observed: &O
     if let Some(port) = unread_vip(desired, &observed.held) {
         return Next::Do(Step::ReadVip(port), "it is not known whether the VIP has its second address");
     }
-    if let Some(address) = untold(desired, observed) {
+    if let Some(address) = untold {
         return Next::Do(Step::TellAddress(address), "the Service's status tells another address");
     }
     match (desired, record) {
@@ -191,6 +198,10 @@ fn untold(desired: &Desired, observed: &Observed) -> Option<Option<IpAddr>> {
     {
         let address = floating.floating_ip_address?;
         return (told != [address]).then_some(Some(address));
+    }
+    // Only a LoadBalancer is reached from outside; Kubernetes sees to that itself since 1.29.
+    if observed.service.as_ref()?.kind != ServiceType::LoadBalancer {
+        return (!told.is_empty()).then_some(None);
     }
     let recorded = observed.record.as_ref()?.status.as_ref()?.service_pub_ip_info.as_ref()?;
     let recorded: IpAddr = recorded.ip_addr.parse().ok()?;
@@ -263,7 +274,13 @@ pub(crate) fn of_cloud(desired: &Desired, observed: &Held, way: &Way) -> Option<
     }
     too_much(wanted, observed, way)
         .or_else(|| missing(wanted, observed, way))
+        .or_else(|| switched_off(there))
         .or_else(|| public(wanted, there, observed))
+}
+
+fn switched_off(there: &octavia::LoadBalancer) -> Option<Next> {
+    let is_off = there.admin_state_up == Some(false);
+    is_off.then(|| call(Call::SwitchOn(there.id.clone()), "somebody switched it off"))
 }
 
 /// The address from outside, last: whoever uses it is to find everything behind it.
@@ -366,9 +383,10 @@ fn missing(wanted: &Balancer, observed: &Held, way: &Way) -> Option<Next> {
         if differs::choice(listener, pool) && way.takes(Part::Pool(place)) {
             return Some(call(Call::UpdatePool(pool.id.clone(), place), "how members are chosen differs"));
         }
-        let members = observed.members.get(&pool.id).map(Vec::as_slice).unwrap_or_default();
+        let there = observed.members.get(&pool.id).map(Vec::as_slice).unwrap_or_default();
         let step = || Call::SetMembers(pool.id.clone(), place);
-        match differs::members(&listener.members, members).filter(|_| way.takes(Part::Members(place))) {
+        let wanted = listener.members.keys().map(|place| (*place, members::EVEN));
+        match members::differ(wanted, there).filter(|_| way.takes(Part::Members(place))) {
             Some(Difference::Others) => return Some(call(step(), "the endpoints differ")),
             Some(Difference::Failed) if !way.repairs => {}
             Some(Difference::Failed) => return Some(Next::Repair(step(), "a member is in ERROR")),

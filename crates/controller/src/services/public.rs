@@ -26,6 +26,7 @@ impl Services {
         if let Some(asked) = public.asked
             && let Some(found) = self.asked_for(key, asked, &port).await?
         {
+            self.note(key, &found).await?;
             let led = self.cloud.network().set_floating_ip_port(&found.id, Some(&port)).await?;
             tracing::info!(%key, address = %asked, "floating IP taken");
             self.index.change(key, |held| take(held, led));
@@ -62,6 +63,7 @@ impl Services {
             None => self.make(key, public, None).await?,
         };
         self.withdraw(key, observed, desired, id).await?;
+        self.note(key, &successor).await?;
         let led = self.cloud.network().set_floating_ip_port(&successor.id, Some(&port)).await.inspect_err(|error| {
             // It is known by its description, or by its address, and led there with the next attempt.
             tracing::debug!(%key, %error, "the new floating IP does not lead to the load balancer yet");
@@ -70,6 +72,22 @@ impl Services {
         tracing::info!(%key, address = ?led.floating_ip_address, "floating IP replaced");
         self.index.change(key, |held| take(held, led));
         Ok(())
+    }
+
+    /// Writes down that a floating IP leads to the load balancer, or is about to. One that others made has no other mark of ours by which
+    /// it is led nowhere again, whatever happens meanwhile.
+    async fn note(&self, key: &Key, floating: &FloatingIp) -> Result<(), Trouble> {
+        let Some(record) = self.watched.records.get(key) else { return Ok(()) };
+        if self.marks.made(floating, None) {
+            return Ok(());
+        }
+        let mut status = record.status.clone().unwrap_or_default();
+        let noted = record::public_address(floating, &status, &self.marks, None);
+        if status.service_pub_ip_info.as_ref() == Some(&noted) {
+            return Ok(());
+        }
+        status.service_pub_ip_info = Some(noted);
+        self.write_status(key, &record, &status).await
     }
 
     /// Makes a floating IP.
@@ -123,7 +141,7 @@ impl Services {
         }
     }
 
-    /// Gives a floating IP back: deleted if Kuryr made it and it is not to be kept, else led nowhere.
+    /// Gives a floating IP back, when nobody is sent to it any more: deleted if Kuryr made it and it is not to be kept, else led nowhere.
     pub(super) async fn withdraw(
         &self,
         key: &Key,
@@ -133,6 +151,11 @@ impl Services {
     ) -> Result<(), Trouble> {
         let all = observed.held.floating.iter().chain(&observed.held.spare);
         let Some(floating) = all.into_iter().find(|floating| floating.id == id) else { return Ok(()) };
+        if let (Some(service), Some(address)) = (observed.service.as_deref(), floating.floating_ip_address)
+            && service.told.contains(&address)
+        {
+            self.tell_no_address(key, service, Some(floating)).await?;
+        }
         let recorded = observed.record.as_ref().and_then(|record| record.status.as_ref()?.service_pub_ip_info.clone());
         let recorded = recorded.filter(|recorded| recorded.ip_id == id);
         let keeps = match desired {
@@ -167,6 +190,19 @@ impl Services {
             held.spare.retain(|known| known.id != id);
         });
         Ok(())
+    }
+
+    /// Takes the Service's address from outside out of its status. That it was told was a mark: another one is needed before.
+    pub(super) async fn tell_no_address(
+        &self,
+        key: &Key,
+        service: &ServiceFacts,
+        floating: Option<&FloatingIp>,
+    ) -> Result<(), Trouble> {
+        if let Some(floating) = floating {
+            self.note(key, floating).await?;
+        }
+        self.tell_address(key, service, None).await
     }
 
     /// Writes the Service's address from outside into its status.

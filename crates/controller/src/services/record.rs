@@ -82,7 +82,8 @@ pub(crate) fn status(
     }
 }
 
-fn public_address(
+/// What is written down of a floating IP.
+pub(crate) fn public_address(
     floating: &FloatingIp,
     before: &KuryrLoadBalancerStatus,
     marks: &Marks,

@@ -128,6 +128,7 @@ impl Model {
                 });
             }
             Call::DeleteBalancer(_) | Call::FailOver(_) => *there = Held::default(),
+            Call::SwitchOn(_) => there.balancer.as_mut().unwrap().admin_state_up = Some(true),
             Call::Publish | Call::Lead(_) | Call::Replace(_) | Call::Withdraw(_) => {
                 panic!("nothing here is public: {call:?}")
             }
@@ -152,6 +153,7 @@ impl Model {
                     listener.timeout_client_data = wanted.timeouts.client_data;
                     listener.timeout_member_data = wanted.timeouts.member_data;
                     listener.connection_limit = wanted.connection_limit;
+                    listener.admin_state_up = Some(true);
                     listener.allowed_cidrs = Some(wanted.source_ranges.clone());
                 }
             }
@@ -190,6 +192,7 @@ impl Model {
                 for pool in there.pools.iter_mut().filter(|pool| pool.id == *id) {
                     pool.session_persistence = listens.affinity.clone();
                     pool.lb_algorithm = listens.algorithm.unwrap_or(pool.lb_algorithm);
+                    pool.admin_state_up = Some(true);
                 }
             }
             Call::DeletePool(id) => {
@@ -206,6 +209,7 @@ impl Model {
                     address: Some(*address),
                     protocol_port: *port,
                     provisioning_status: active,
+                    weight: 1,
                     ..octavia::Member::default()
                 });
                 there.members.insert(pool.clone(), members.collect());
@@ -274,6 +278,15 @@ fn unnamed_ports_and_several_slices_are_one_pool() {
 }
 
 #[test]
+fn an_endpoint_that_moves_from_one_slice_to_another_is_one_member() {
+    let slices = [slice(1..3, &http()), slice(2..4, &http())];
+    let wanted = desired("default/web", Some(&service(json!({}))), &slices, &setting());
+    let members: Vec<String> =
+        balanced(&wanted).listeners[&(Protocol::Tcp, 80)].members.values().map(|member| member.name.clone()).collect();
+    assert_eq!(members, ["default/pod-1:8080", "default/pod-2:8080", "default/pod-3:8080"]);
+}
+
+#[test]
 fn addresses_outside_of_pods_and_nodes_are_refused_and_told() {
     let wanted = desired("default/web", Some(&service(json!({}))), &[slice(1..6, &http())], &within("10.20.0.0/30"));
     let balancer = balanced(&wanted);
@@ -328,6 +341,7 @@ fn a_failed_load_balancer_is_made_anew_and_a_failed_member_again() {
 
 #[test]
 fn what_was_altered_is_put_back() {
+    type Alteration = (fn(&mut Held, &str), fn(&Call) -> bool);
     let affine = service(json!({ "sessionAffinity": "ClientIP" }));
     let wanted = desired("default/web", Some(&affine), &[slice(1..3, &http())], &setting());
     let mut model = Model::default();
@@ -335,6 +349,29 @@ fn what_was_altered_is_put_back() {
     model.there.pools[0].session_persistence = None;
     assert_eq!(model.calls_for(&wanted), 1);
     assert!(matches!(model.calls.last(), Some(Call::UpdatePool(..))));
+    let id = model.there.pools[0].id.clone();
+    let alterations: [Alteration; 6] = [
+        (
+            |held, _| held.balancer.as_mut().unwrap().admin_state_up = Some(false),
+            |call| matches!(call, Call::SwitchOn(_)),
+        ),
+        (|held, _| held.listeners[0].admin_state_up = Some(false), |call| matches!(call, Call::UpdateListener(..))),
+        (|held, _| held.pools[0].admin_state_up = Some(false), |call| matches!(call, Call::UpdatePool(..))),
+        (|held, id| held.members.get_mut(id).unwrap()[0].weight = 0, |call| matches!(call, Call::SetMembers(..))),
+        (
+            |held, id| held.members.get_mut(id).unwrap()[1].backup = Some(true),
+            |call| matches!(call, Call::SetMembers(..)),
+        ),
+        (
+            |held, id| held.members.get_mut(id).unwrap()[1].admin_state_up = Some(false),
+            |call| matches!(call, Call::SetMembers(..)),
+        ),
+    ];
+    for (alter, puts_back) in alterations {
+        alter(&mut model.there, &id);
+        assert_eq!(model.calls_for(&wanted), 1, "{:?}", model.calls.last());
+        assert!(model.calls.last().is_some_and(puts_back), "{:?}", model.calls.last());
+    }
     model.there.balancer.as_mut().unwrap().provider = "amphora".to_owned();
     assert_eq!(model.calls_for(&wanted), 5, "another provider is another load balancer");
 }

@@ -44,6 +44,11 @@ impl Running {
         self.task.abort();
     }
 
+    /// By which it can be killed at any moment.
+    pub fn handle(&self) -> tokio::task::AbortHandle {
+        self.task.abort_handle()
+    }
+
     /// SIGTERM: finishes what is in hand.
     pub async fn stop(self) {
         self.ask_to_end();
@@ -139,7 +144,14 @@ pub struct Journal {
     pub terms: Vec<(Instant, String)>,
     /// Changes by a process while the Lease was not its own.
     pub intrusions: Vec<String>,
+    /// The last requests of a process that asked on and on without letting time pass.
+    pub spins: Vec<String>,
+    /// The last moment, and the requests of it.
+    moment: Option<(Instant, Vec<String>)>,
 }
+
+/// So many requests in one moment nobody needs.
+const SPINS: usize = 20_000;
 
 /// The journal; clones are the same.
 #[derive(Clone, Default)]
@@ -148,6 +160,29 @@ pub struct Witness(Arc<Mutex<Journal>>);
 impl Witness {
     pub fn journal(&self) -> MutexGuard<'_, Journal> {
         self.0.lock().unwrap()
+    }
+
+    /// A request comes; whether it is one too many of a process that spins.
+    fn counts(&self, what: String) -> bool {
+        let (mut journal, now) = (self.journal(), Instant::now());
+        let (moment, requests) = journal.moment.get_or_insert_with(|| (now, Vec::new()));
+        if *moment != now {
+            (*moment, *requests) = (now, Vec::new());
+        }
+        requests.push(what);
+        let spins = requests.len() > SPINS;
+        if spins {
+            let last = requests[requests.len() - 20..].to_vec();
+            journal.spins = last;
+        }
+        spins
+    }
+
+    /// # Panics
+    /// If somebody spun: on a paused clock that would never have ended.
+    pub fn nobody_spins(&self) {
+        let journal = self.journal();
+        assert!(journal.spins.is_empty(), "a controller spins, at last with {:#?}", journal.spins);
     }
 
     /// A change arrives.
@@ -219,6 +254,13 @@ impl Wire {
         self.cuts[&side].subscribe().wait_for(|cut| !cut).await.unwrap();
     }
 
+    /// Time passes only when all wait: who spins is made to.
+    async fn halts_who_spins(&self, method: &Method, uri: &http::Uri) {
+        if self.witness.counts(format!("{method} {uri}")) {
+            std::future::pending().await
+        }
+    }
+
     /// The way to the cloud.
     pub(super) fn cloud(&self, transport: Transport) -> Transport {
         let wire = self.clone();
@@ -226,6 +268,7 @@ impl Wire {
             let (wire, transport) = (wire.clone(), transport.clone());
             async move {
                 wire.whole(Side::Cloud).await;
+                wire.halts_who_spins(request.method(), request.uri()).await;
                 if request.method() != Method::GET && !request.uri().path().ends_with("/auth/tokens") {
                     let what = format!("{} {}", request.method(), request.uri().path());
                     wire.witness.arrives(&wire.cluster, &wire.process, what);
@@ -248,6 +291,7 @@ impl Wire {
                 let (head, body) = request.into_parts();
                 let mut body = body.collect().await.map_or(Bytes::new(), |body| body.to_bytes());
                 wire.whole(Side::Kubernetes).await;
+                wire.halts_who_spins(&head.method, &head.uri).await;
                 if head.method != Method::GET {
                     if head.uri.path().contains("/leases") {
                         body = wire.on_the_wall(body);

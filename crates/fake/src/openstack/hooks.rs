@@ -272,8 +272,7 @@ impl Cloud {
     /// If there is no such collection.
     #[track_caller]
     pub fn load_balancing(&self, collection: &str) -> Vec<Value> {
-        let kind = octavia::Kind::ALL.into_iter().find(|kind| kind.many() == collection);
-        let kind = kind.unwrap_or_else(|| panic!("Octavia has no collection {collection}"));
+        let kind = octavia_kind(collection);
         let mut world = self.world();
         self.settle(&mut world);
         world.lbaas.all(kind).map(|object| octavia::shown(&world.lbaas, kind, object)).collect()
@@ -297,10 +296,45 @@ impl Cloud {
     /// Sets the provisioning status of a load balancer and of nothing on it, as a provider does that failed: `ERROR`. Whether there
     /// is such a load balancer.
     pub fn set_load_balancer_status(&self, id: &str, status: &str) -> bool {
+        self.set_load_balancing_status("loadbalancers", id, status)
+    }
+
+    /// The same of anything of Octavia's, by the name of its collection as in [`Cloud::load_balancing`].
+    ///
+    /// # Panics
+    ///
+    /// If there is no such collection.
+    #[track_caller]
+    pub fn set_load_balancing_status(&self, collection: &str, id: &str, status: &str) -> bool {
+        let kind = octavia_kind(collection);
         let mut world = self.world();
         self.settle(&mut world);
-        world.lbaas.change(octavia::Kind::LoadBalancer, id, |object| object.set("provisioning_status", status));
-        world.lbaas.get(octavia::Kind::LoadBalancer, id).is_some()
+        world.lbaas.change(kind, id, |object| object.set("provisioning_status", status));
+        world.lbaas.get(kind, id).is_some()
+    }
+
+    /// What an administrator does with Octavia's own client (`PUT`, `pools/<id>`), without faults, latency or log. What is deleted
+    /// takes along what is on it.
+    ///
+    /// # Errors
+    ///
+    /// Octavia's refusal, in its words: that the load balancer is immutable, as a rule.
+    pub fn administer_load_balancing(&self, method: Method, path: &str, body: &Value) -> Result<Value, String> {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let cascade = vec![("cascade".to_owned(), "true".to_owned())];
+        let ask = Ask { query: cascade, ..Ask::internal(method, path, body) };
+        let mut world = self.world();
+        self.settle(&mut world);
+        match octavia::answer_administrator(&mut world, &ask) {
+            Ok(answer) => {
+                self.publish(&mut world);
+                Ok(answer.body.unwrap_or_default())
+            }
+            Err(refusal) => {
+                world.rollback();
+                Err(refusal.message)
+            }
+        }
     }
 
     /// Takes a load balancer and all on it away at once, as if it had been deleted behind everybody's back.
@@ -429,6 +463,12 @@ impl Cloud {
             }
         }
     }
+}
+
+#[track_caller]
+fn octavia_kind(collection: &str) -> octavia::Kind {
+    let kind = octavia::Kind::ALL.into_iter().find(|kind| kind.many() == collection);
+    kind.unwrap_or_else(|| panic!("Octavia has no collection {collection}"))
 }
 
 #[track_caller]

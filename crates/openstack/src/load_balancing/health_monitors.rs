@@ -128,6 +128,9 @@ pub struct NewHealthMonitor {
 /// What to change of a health monitor; `None` leaves it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct HealthMonitorUpdate {
+    /// Whether it is switched on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub admin_state_up: Option<bool>,
     /// Seconds between two tries.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delay: Option<u32>,
