@@ -599,3 +599,21 @@ async fn what_is_asked_to_leave_goes_and_is_not_made_again() {
     assert_eq!(left(&world), Ok(()));
     controller.stop().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_goes_while_its_watch_is_interrupted_gets_no_record_again_and_again() {
+    let world = world(1);
+    let controller = world.start();
+    create_service(&world, "web", "10.96.0.10", &http());
+    set_endpoints(&world, "web", 2..4, &targets());
+    world.until(LONG, balanced("web", 2)).await;
+    world.cluster.faults().script(Rule::on(Method::GET, "*/api/v1/services").status(503));
+    world.cluster.cut_watches();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let before = world.cluster.log().count("create", RECORDS);
+    remove_service(&world, "web");
+    world.until(LONG, nothing_left).await;
+    world.witness.nobody_spins();
+    assert_eq!(world.cluster.log().count("create", RECORDS), before);
+    controller.stop().await;
+}

@@ -53,6 +53,12 @@ impl Services {
                 self.patch(key, record, patch).await
             }
             (Step::RecordStatus, _, Some(record)) => self.record_status(key, observed, desired, record).await,
+            (Step::LetGoOfRecord, Some(service), Some(record)) if matches!(desired, Desired::Balanced(_)) => {
+                match self.is_there(key, service).await? {
+                    true => self.let_go(key, record).await,
+                    false => Ok(()),
+                }
+            }
             (Step::LetGoOfRecord, _, Some(record)) => self.let_go(key, record).await,
             (Step::DropLegacyFinalizer, Some(service), _) => self.drop_legacy_finalizer(key, service).await,
             (Step::TellAddress(Some(address)), Some(service), _) => {
@@ -326,6 +332,18 @@ impl Services {
     }
 
     /// Takes our finalizer off, and deletes what nobody has deleted.
+    /// Whether the Service that needs another record is there at all: its record may be collected because it is not, and the watch that
+    /// would tell is interrupted. Without asking, records would be made and collected until it is back.
+    async fn is_there(&self, key: &Key, service: &ServiceFacts) -> Result<bool, Trouble> {
+        let api: Api<Service> = Api::namespaced(self.kube.clone(), &key.namespace);
+        let found = api.get_opt(&key.name).await?;
+        let is_there = found.is_some_and(|found| found.metadata.uid.as_deref() == Some(&service.uid));
+        if !is_there {
+            self.watched.services.remove(key, &service.uid, service.version);
+        }
+        Ok(is_there)
+    }
+
     async fn let_go(&self, key: &Key, record: &KuryrLoadBalancer) -> Result<(), Trouble> {
         let others = |finalizer: &&String| *finalizer != names::KURYRLOADBALANCER_FINALIZER;
         let finalizers: Vec<&String> = record.finalizers().iter().filter(others).collect();

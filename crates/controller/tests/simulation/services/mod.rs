@@ -116,6 +116,8 @@ impl History {
         say("--- the faults end");
         self.world.cloud.faults().clear();
         self.world.cluster.faults().clear();
+        // Also of watches that are to break yet.
+        self.world.cluster.cut_watches();
         self.lift_quotas();
         self.knife.sheathe();
         if self.controller.as_ref().is_none_or(Running::has_ended) {
