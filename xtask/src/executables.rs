@@ -1,7 +1,7 @@
 //! The executables as they are shipped: static and optimised. The image carries them and the benchmarks measure them.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -11,6 +11,16 @@ pub(crate) struct Executables {
     pub(crate) kuryr: PathBuf,
     /// The CNI plugin.
     pub(crate) plugin: PathBuf,
+}
+
+/// `cargo xtask executables`
+///
+/// # Errors
+/// When they do not compile.
+pub(crate) fn run() -> Result<ExitCode> {
+    let built = build()?;
+    println!("{}\n{}", built.kuryr.display(), built.plugin.display());
+    Ok(ExitCode::SUCCESS)
 }
 
 /// The system they are built for: this machine's architecture with glibc, linked in.

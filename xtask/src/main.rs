@@ -37,6 +37,8 @@ enum Task {
     Bed(bed::Bed),
     /// The container image, without a container engine: an OCI archive that is a docker archive too, and its bill of materials
     Image(image::Image),
+    /// The executables as they are shipped, static and optimised: builds them and says where they are
+    Executables,
     /// From `git clone` to answered pings; `cargo xtask bench lab-cold lab-warm` judges it
     Fresh {
         /// Only what is built already
@@ -54,6 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Lab(lab) => lab::run(&lab),
         Task::Bed(bed) => bed::run(&bed),
         Task::Image(image) => image::run(&image),
+        Task::Executables => executables::run(),
         Task::Fresh { short } => fresh::run(short),
         Task::Tidy => tidy::run(),
     }
