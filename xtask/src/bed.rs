@@ -101,9 +101,13 @@ pub(crate) fn run(bed: &Bed) -> Result<ExitCode> {
             println!("{}", kube_bin()?.display());
             Ok(ExitCode::SUCCESS)
         }
-        BedCommand::Test { checks, keep } => with_bed(|| real::run(checks), *keep),
+        BedCommand::Test { checks, keep } => {
+            let checks = real::chosen(checks)?;
+            real::build(&checks)?;
+            with_bed(|| real::run(&checks), *keep)
+        }
         BedCommand::Bench { short, keep } => {
-            // Built before the bed is up, which keeps half of the machine busy.
+            // Before the bed is up, which keeps half of the machine busy.
             let executables = executables::build()?;
             let measure = || {
                 kuryr_up_as_shipped(&executables)?;

@@ -16,7 +16,7 @@ pub(crate) mod speed;
 mod watch;
 mod world;
 
-use crate::bed;
+use crate::{bed, executables};
 use world::World;
 
 /// How Kuryr runs while a check looks at it.
@@ -41,7 +41,7 @@ impl Setting {
 }
 
 /// A check: its name, what it promises, and how to find out. The text it returns tells what was seen.
-struct Check {
+pub(crate) struct Check {
     name: &'static str,
     setting: Setting,
     promise: &'static str,
@@ -86,24 +86,43 @@ const fn on_image(name: &'static str, promise: &'static str, run: fn(&World) -> 
     Check { name, setting: Setting::Image, promise, run }
 }
 
-/// Run the checks of these names, or settings, or all of [`Setting::Processes`], on a bed that is up; a line for each.
+/// The checks of these names, or settings, or all of [`Setting::Processes`].
 ///
 /// # Errors
-/// When there is no bed, or no such check, or Kuryr cannot be built or started.
-pub(crate) fn run(names: &[String]) -> Result<ExitCode> {
+/// When there is no such check.
+pub(crate) fn chosen(names: &[String]) -> Result<Vec<&'static Check>> {
     for name in names {
         let known: Vec<&str> = Setting::ALL.iter().map(|s| s.name()).chain(CHECKS.iter().map(|c| c.name)).collect();
         ensure!(known.contains(&name.as_str()), "no check {name}: there are {}", known.join(", "));
     }
+    // Those of the image build everything for release first: they must be asked for.
+    let wanted = |c: &&Check| match names {
+        [] => c.setting == Setting::Processes,
+        names => names.iter().any(|name| name == c.name || name == c.setting.name()),
+    };
+    Ok(CHECKS.iter().filter(wanted).collect())
+}
+
+/// Builds what takes minutes, before the bed is up: it keeps half of the machine busy.
+///
+/// # Errors
+/// When it does not compile.
+pub(crate) fn build(checks: &[&Check]) -> Result<()> {
+    if checks.iter().any(|c| c.setting == Setting::Image) {
+        executables::build()?;
+    }
+    Ok(())
+}
+
+/// Runs checks on a bed that is up; a line for each.
+///
+/// # Errors
+/// When there is no bed, or Kuryr cannot be built or started.
+pub(crate) fn run(chosen: &[&Check]) -> Result<ExitCode> {
     let world = World::new()?;
     let (mut passed, mut failed) = (0, 0);
     for setting in Setting::ALL {
-        // Those of the image build everything for release first: they must be asked for.
-        let wanted = |c: &&Check| match names {
-            [] => c.setting == Setting::Processes,
-            names => names.iter().any(|name| name == c.name || name == c.setting.name()),
-        };
-        let checks: Vec<&Check> = CHECKS.iter().filter(|c| c.setting == setting).filter(wanted).collect();
+        let checks: Vec<&Check> = chosen.iter().copied().filter(|c| c.setting == setting).collect();
         if checks.is_empty() {
             continue;
         }

@@ -314,8 +314,6 @@ fn real(log: &Log) -> Result<String> {
 }
 
 fn image(log: &Log) -> Result<String> {
-    // Before the bed is up, which keeps half of the machine busy.
-    log.run(itself()?.arg("executables"))?;
     log.run(itself()?.args(["bed", "test", "image"]))?;
     Ok(String::new())
 }
