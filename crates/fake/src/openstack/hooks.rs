@@ -288,8 +288,7 @@ impl Cloud {
         let mut world = self.world();
         let id = octavia::create(&mut world, resource).unwrap_or_else(|refusal| panic!("{}", refusal.message));
         world.lbaas.change(octavia::Kind::LoadBalancer, &id, |object| object.set("provisioning_status", "ACTIVE"));
-        self.publish(&mut world);
-        self.0.balancing.send_modify(|changes| *changes += 1);
+        self.publish_balancing(&mut world);
         id
     }
 
@@ -327,7 +326,7 @@ impl Cloud {
         self.settle(&mut world);
         match octavia::answer_administrator(&mut world, &ask) {
             Ok(answer) => {
-                self.publish(&mut world);
+                self.publish_balancing(&mut world);
                 Ok(answer.body.unwrap_or_default())
             }
             Err(refusal) => {
@@ -341,8 +340,7 @@ impl Cloud {
     pub fn lose_load_balancer(&self, id: &str) {
         let mut world = self.world();
         octavia::lose(&mut world, id);
-        self.publish(&mut world);
-        self.0.balancing.send_modify(|changes| *changes += 1);
+        self.publish_balancing(&mut world);
     }
 
     /// Tells of every change of load balancers and what is on them that Octavia takes, as soon as it has taken it: when providers
@@ -422,6 +420,12 @@ impl Cloud {
             // Nobody may be listening any more.
             let _ = self.0.changes.send(change);
         }
+    }
+
+    /// The same of a change of Octavia's, and whoever listens for those is told.
+    pub(super) fn publish_balancing(&self, world: &mut World) {
+        self.publish(world);
+        self.0.balancing.send_modify(|changes| *changes += 1);
     }
 
     fn activate_later(&self, touched: &Touched) {

@@ -212,9 +212,9 @@ impl Cloud {
         };
         let answer = match result {
             Ok(answer) => {
-                self.publish(&mut world);
-                if service == Service::LoadBalancer && ask.method != Method::GET {
-                    self.0.balancing.send_modify(|changes| *changes += 1);
+                match service == Service::LoadBalancer && ask.method != Method::GET {
+                    true => self.publish_balancing(&mut world),
+                    false => self.publish(&mut world),
                 }
                 answer
             }
