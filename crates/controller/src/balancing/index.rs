@@ -41,6 +41,18 @@ impl Held {
         self.balancer.as_ref()?.vip_port_id.as_ref()
     }
 
+    /// Takes in a listener as it is after a change.
+    pub(crate) fn replace_listener(&mut self, changed: &Listener) {
+        let known = self.listeners.iter_mut().filter(|known| known.id == changed.id);
+        known.for_each(|known| known.clone_from(changed));
+    }
+
+    /// Takes in a pool as it is after a change.
+    pub(crate) fn replace_pool(&mut self, changed: &Pool) {
+        let known = self.pools.iter_mut().filter(|known| known.id == changed.id);
+        known.for_each(|known| known.clone_from(changed));
+    }
+
     /// The load balancer is gone, with all that was on it. Its floating IP stays.
     pub(crate) fn lose_balancer(&mut self) {
         let (floating, spare) = (self.floating.take(), std::mem::take(&mut self.spare));

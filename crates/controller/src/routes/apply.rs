@@ -84,12 +84,7 @@ impl Routes {
             Call::UpdateListener(id) => {
                 let update = ListenerUpdate { admin_state_up: Some(true), ..ListenerUpdate::default() };
                 let changed = octavia.update_listener(&id, &update).await?;
-                self.index.change(owner, |held| {
-                    held.listeners
-                        .iter_mut()
-                        .filter(|known| known.id == id)
-                        .for_each(|known| known.clone_from(&changed));
-                });
+                self.index.change(owner, |held| held.replace_listener(&changed));
             }
             Call::DeleteListener(id) => {
                 gone(octavia.delete_listener(&id).await)?;
@@ -118,9 +113,7 @@ impl Routes {
                     ..PoolUpdate::default()
                 };
                 let changed = octavia.update_pool(&id, &update).await?;
-                self.index.change(owner, |held| {
-                    held.pools.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
-                });
+                self.index.change(owner, |held| held.replace_pool(&changed));
             }
             Call::DeletePool(id) => {
                 gone(octavia.delete_pool(&id).await)?;

@@ -171,12 +171,7 @@ impl Services {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
                 let update = bodies::listener_update(listener, &self.way());
                 let changed = octavia.update_listener(&id, &update).await?;
-                self.index.change(key, |held| {
-                    held.listeners
-                        .iter_mut()
-                        .filter(|known| known.id == id)
-                        .for_each(|known| known.clone_from(&changed));
-                });
+                self.index.change(key, |held| held.replace_listener(&changed));
             }
             Call::DeleteListener(id) => {
                 gone(octavia.delete_listener(&id).await)?;
@@ -191,9 +186,7 @@ impl Services {
             Call::UpdatePool(id, place) => {
                 let Some(listener) = wanted.listeners.get(&place) else { return Ok(()) };
                 let changed = octavia.update_pool(&id, &bodies::pool_update(listener)).await?;
-                self.index.change(key, |held| {
-                    held.pools.iter_mut().filter(|known| known.id == id).for_each(|known| known.clone_from(&changed));
-                });
+                self.index.change(key, |held| held.replace_pool(&changed));
             }
             Call::DeletePool(id) => {
                 gone(octavia.delete_pool(&id).await)?;
@@ -331,7 +324,6 @@ impl Services {
         self.patch(key, record, patch).await
     }
 
-    /// Takes our finalizer off, and deletes what nobody has deleted.
     /// Whether the Service that needs another record is there at all: its record may be collected because it is not, and the watch that
     /// would tell is interrupted. Without asking, records would be made and collected until it is back.
     async fn is_there(&self, key: &Key, service: &ServiceFacts) -> Result<bool, Trouble> {
@@ -344,6 +336,7 @@ impl Services {
         Ok(is_there)
     }
 
+    /// Takes our finalizer off, and deletes what nobody has deleted.
     async fn let_go(&self, key: &Key, record: &KuryrLoadBalancer) -> Result<(), Trouble> {
         let others = |finalizer: &&String| *finalizer != names::KURYRLOADBALANCER_FINALIZER;
         let finalizers: Vec<&String> = record.finalizers().iter().filter(others).collect();
