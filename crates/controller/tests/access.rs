@@ -13,7 +13,7 @@ use kuryr_controller::config::{External, MemberMode, Routes, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
-use world::{KURYR_PORTS, NAMESPACE, World};
+use world::{KURYR_PORTS, NAMESPACE, World, outside};
 
 const KURYR_LOAD_BALANCERS: &str = "kuryrloadbalancers.openstack.org";
 const LONG: Duration = Duration::from_secs(300);
@@ -144,11 +144,7 @@ async fn routes(world: &World) {
 async fn the_controller_asks_for_exactly_what_it_may() {
     let mut world = World::new(1);
     let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
-    let external = world.cloud.seed_network("admin", "public", &["172.24.4.0/24"]).network;
-    world.cloud.update("networks", &external, json!({ "router:external": true }));
-    let gateway = json!({ "network_id": external });
-    let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
-    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
+    let external = outside::public(&world.cloud, &subnet);
     world.config.services = Some(balanced_in(subnet.clone(), external.clone()));
     world.config.routes = Some(Routes { balancing: balanced_in(subnet, external), provider: None });
     world.cluster.install_gateway_api().unwrap();

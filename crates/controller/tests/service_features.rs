@@ -8,11 +8,11 @@ mod world;
 use std::time::Duration;
 
 use http::Method;
-use kuryr_controller::config::{External, Services};
 use kuryr_fake::faults::Rule;
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
-use world::{NAMESPACE, World, value};
+use world::outside::{make_floating, network};
+use world::{NAMESPACE, World, outside, value};
 
 const LONG: Duration = Duration::from_secs(300);
 const SERVICES: &str = "services";
@@ -22,24 +22,8 @@ const ADDRESS: &str = "10.96.0.10";
 /// A world whose controller balances Services with this provider, with an external network and a router to it.
 fn world(seed: u64, provider: &str) -> World {
     let mut world = World::new(seed);
-    let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
-    let network = external(&world, "public", "172.24.4.0/24");
-    let router =
-        world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": { "network_id": network } }));
-    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
-    world.config.services = Some(Services {
-        provider: Some(provider.to_owned()),
-        algorithm: if provider == "ovn" { LbAlgorithm::SourceIpPort } else { LbAlgorithm::RoundRobin },
-        external: Some(External { network, subnet: None }),
-        ..world::services(subnet)
-    });
+    outside::balance(&mut world, provider);
     world
-}
-
-fn external(world: &World, name: &str, cidr: &str) -> String {
-    let made = world.cloud.seed_network("admin", name, &[cidr]);
-    world.cloud.update("networks", &made.network, json!({ "router:external": true }));
-    made.network
 }
 
 /// Service `web` on [`ADDRESS`] with two pods; `more` is added to its spec.
@@ -123,18 +107,6 @@ fn floating_ips(world: &World) -> Vec<(String, bool)> {
         all.iter().map(|it| (it["floating_ip_address"].as_str().unwrap().to_owned(), leads(it))).collect();
     all.sort();
     all
-}
-
-/// A floating IP that somebody made beforehand, on this network.
-fn make_floating(world: &World, network: &str, more: &Value) -> (String, String) {
-    let mut body = json!({ "floating_network_id": network, "project_id": world.cloud.project("k8s") });
-    body.as_object_mut().unwrap().extend(more.as_object().cloned().unwrap_or_default());
-    let made = world.cloud.create("floatingips", body);
-    (made["id"].as_str().unwrap().to_owned(), made["floating_ip_address"].as_str().unwrap().to_owned())
-}
-
-fn network(world: &World) -> String {
-    world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone()
 }
 
 /// The address that the Service is told.
@@ -462,7 +434,7 @@ async fn what_a_change_of_mind_leaves_over_is_given_back() {
 #[tokio::test(start_paused = true)]
 async fn an_address_comes_from_the_network_that_is_named_or_not_at_all() {
     let world = world(12, "amphora");
-    let dmz = external(&world, "dmz", "198.51.100.0/24");
+    let dmz = outside::external(&world.cloud, "dmz", "198.51.100.0/24");
     let router = world.cloud.create("routers", json!({ "name": "d", "external_gateway_info": { "network_id": dmz } }));
     let subnet = world.config.services.as_ref().unwrap().subnet.clone();
     let network = world.cloud.list("subnets").into_iter().find(|it| it["id"] == json!(subnet)).unwrap();

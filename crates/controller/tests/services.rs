@@ -11,7 +11,7 @@ use kuryr_controller::config::External;
 use kuryr_fake::faults::{Lose, Rule};
 use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
-use world::{NAMESPACE, World};
+use world::{NAMESPACE, World, outside};
 
 const LONG: Duration = Duration::from_secs(300);
 const SERVICES: &str = "services";
@@ -410,14 +410,15 @@ async fn an_answer_that_is_lost_makes_nothing_twice() {
 /// The same world with an external network, and a router between it and the Services' subnet.
 fn public_world(seed: u64) -> World {
     let mut world = world(seed);
-    let external = world.cloud.seed_network("admin", "public", &["172.24.4.0/24"]);
-    world.cloud.update("networks", &external.network, json!({ "router:external": true }));
-    let gateway = json!({ "network_id": external.network });
-    let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
     let services = world.config.services.as_mut().unwrap();
-    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &services.subnet);
-    services.external = Some(External { network: external.network, subnet: None });
+    let network = outside::public(&world.cloud, &services.subnet);
+    services.external = Some(External { network, subnet: None });
     world
+}
+
+/// A floating IP that somebody made in the external network; answers its address.
+fn address_of_others(world: &World) -> String {
+    outside::make_floating(world, &outside::network(world), &json!({})).1
 }
 
 fn create_load_balancer(world: &World, name: &str, address: &str, asked: Option<&str>) {
@@ -515,10 +516,7 @@ async fn nobody_is_sent_to_an_address_that_is_gone() {
 #[tokio::test(start_paused = true)]
 async fn an_address_that_is_asked_for_is_taken_and_left_there() {
     let world = public_world(9);
-    let network = world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone();
-    let project = world.cloud.project("k8s");
-    let made = world.cloud.create("floatingips", json!({ "floating_network_id": network, "project_id": project }));
-    let address = made["floating_ip_address"].as_str().unwrap().to_owned();
+    let address = address_of_others(&world);
     let controller = world.start();
     create_load_balancer(&world, "web", "10.96.0.10", Some(&address));
     world.until(LONG, |world| published(world).map(drop)).await;
@@ -537,10 +535,7 @@ async fn an_address_that_is_asked_for_is_taken_and_left_there() {
 #[tokio::test(start_paused = true)]
 async fn an_address_of_others_is_led_nowhere_again_whatever_happens_meanwhile() {
     let world = public_world(18);
-    let network = world.config.services.as_ref().unwrap().external.as_ref().unwrap().network.clone();
-    let project = world.cloud.project("k8s");
-    let made = world.cloud.create("floatingips", json!({ "floating_network_id": network, "project_id": project }));
-    let address = made["floating_ip_address"].as_str().unwrap().to_owned();
+    let address = address_of_others(&world);
     let controller = world.start();
     world.cluster.faults().script(Rule::on(Method::PATCH, "*/services/web/status").status(503));
     create_load_balancer(&world, "web", "10.96.0.10", Some(&address));

@@ -10,6 +10,7 @@ use http::Method;
 use kuryr_fake::faults::{Chances, Lose, Rule};
 use serde_json::{Value, json};
 
+use crate::history;
 use crate::lies::lying;
 use crate::seeds::{self, say};
 use crate::world::{KURYR_PORTS, NAMESPACE, PODS, Running, World, at_rest};
@@ -32,10 +33,7 @@ struct History {
 impl History {
     fn new(seed: u64) -> History {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut world = World::new(seed);
-        world.config.drift_interval = Duration::from_secs(30);
-        // Leadership has histories of its own; each renewal costs time here.
-        world.lease = Duration::from_secs(60);
+        let world = history::world(seed);
         if random.bool() {
             world.cloud.set_extension("tag-ports-during-bulk-creation", false);
         }
@@ -56,8 +54,7 @@ impl History {
             self.world.witness.nobody_spins();
         }
         say("--- the faults end");
-        self.world.cloud.faults().clear();
-        self.world.cluster.faults().clear();
+        history::end_faults(&self.world);
         if self.controller.is_none() {
             self.controller = Some(self.world.start());
         }

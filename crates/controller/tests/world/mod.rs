@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports)] // each test file uses its part
 
+pub mod outside;
 mod processes;
 mod rest;
 pub mod routing;

@@ -6,7 +6,7 @@ use http::Method;
 use kuryr_controller::config::{External, Routes};
 use serde_json::{Value, json};
 
-use super::{NAMESPACE, World, services};
+use super::{NAMESPACE, World, outside, services};
 
 pub const LONG: Duration = Duration::from_secs(300);
 pub const INGRESSES: &str = "ingresses.networking.k8s.io";
@@ -44,13 +44,9 @@ pub fn serve_gateway_api(world: &World) {
 
 /// The same with an external network, and a router between it and the VIPs' subnet.
 pub fn with_external(mut world: World) -> World {
-    let external = world.cloud.seed_network("admin", "public", &["172.24.4.0/24"]);
-    world.cloud.update("networks", &external.network, json!({ "router:external": true }));
-    let gateway = json!({ "network_id": external.network });
-    let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
     let routes = world.config.routes.as_mut().unwrap();
-    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &routes.balancing.subnet);
-    routes.balancing.external = Some(External { network: external.network, subnet: None });
+    let network = outside::public(&world.cloud, &routes.balancing.subnet);
+    routes.balancing.external = Some(External { network, subnet: None });
     world
 }
 

@@ -14,15 +14,14 @@ mod users;
 
 use std::time::Duration;
 
-use kuryr_controller::config::{External, Services};
 use kuryr_fake::faults::Chances;
-use kuryr_openstack::load_balancing::LbAlgorithm;
 use serde_json::{Value, json};
 
 use self::knife::Knife;
 use self::rest::Watchman;
+use crate::history;
 use crate::seeds::{self, say};
-use crate::world::{self, Running, World};
+use crate::world::{Running, World, outside};
 
 /// Kinds in the words of the fake.
 const SERVICES: &str = "services";
@@ -54,21 +53,12 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 impl History {
     fn new(seed: u64) -> History {
         let mut random = fastrand::Rng::with_seed(seed);
-        let mut world = World::new(seed);
-        world.config.drift_interval = Duration::from_secs(30);
-        // Leadership has histories of its own; each renewal costs time here.
-        world.lease = Duration::from_secs(60);
+        let mut world = history::world(seed);
         world.config.activation_interval = Duration::from_secs(2);
-        let ovn = random.bool();
-        let network = furnish(&mut world, ovn);
+        let provider = if random.bool() { "ovn" } else { "amphora" };
+        let network = outside::balance(&mut world, provider);
         world.cloud.set_load_balancing_version(random.u32(26..=27));
-        let project = world.cloud.project("k8s");
-        let make = |_: &&str| {
-            let made =
-                world.cloud.create("floatingips", json!({ "floating_network_id": network, "project_id": project }));
-            made["floating_ip_address"].as_str().unwrap().to_owned()
-        };
-        let own_addresses = NAMES.iter().map(make).collect();
+        let own_addresses = NAMES.map(|_| outside::make_floating(&world, &network, &json!({})).1).into();
         let strangers = meddling::strangers(&world, &network);
         let step = [0, 300, 2_000, 9_000][random.usize(..4)];
         world.cloud.set_load_balancer_step(Duration::from_millis(step));
@@ -114,10 +104,7 @@ impl History {
             self.world.witness.nobody_spins();
         }
         say("--- the faults end");
-        self.world.cloud.faults().clear();
-        self.world.cluster.faults().clear();
-        // Also of watches that are to break yet.
-        self.world.cluster.cut_watches();
+        history::end_faults(&self.world);
         self.lift_quotas();
         self.knife.sheathe();
         if self.controller.as_ref().is_none_or(Running::has_ended) {
@@ -166,23 +153,6 @@ impl History {
             assert_eq!(now.as_ref(), Some(stranger), "what is not ours was touched");
         }
     }
-}
-
-/// Subnets for Services and for addresses from outside, a router between them, and settings to match; answers the external network.
-fn furnish(world: &mut World, ovn: bool) -> String {
-    let subnet = world.cloud.seed_network("k8s", "services", &["10.96.0.0/16"]).subnets.remove(0);
-    let network = world.cloud.seed_network("admin", "public", &["172.24.4.0/24"]).network;
-    world.cloud.update("networks", &network, json!({ "router:external": true }));
-    let gateway = json!({ "network_id": network });
-    let router = world.cloud.create("routers", json!({ "name": "r", "external_gateway_info": gateway }));
-    world.cloud.add_router_interface(router["id"].as_str().unwrap(), &subnet);
-    world.config.services = Some(Services {
-        provider: Some(if ovn { "ovn" } else { "amphora" }.to_owned()),
-        algorithm: if ovn { LbAlgorithm::SourceIpPort } else { LbAlgorithm::RoundRobin },
-        external: Some(External { network: network.clone(), subnet: None }),
-        ..world::services(subnet)
-    });
-    network
 }
 
 /// Runs one seed to its end; `change` is made before it begins.
